@@ -1,0 +1,55 @@
+"""The `interp` command: registers the commands and turns our errors into one clear message.
+
+Importing this module must stay cheap: `interp --help` answers before torch could be imported,
+so every command imports what it needs inside its body.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+app = typer.Typer(
+    name="interp",
+    help="See what the inside of a trained sequence model does: record hidden states, cell "
+    "states, gates and attention maps, look at them, and test what units stand for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _commands() -> None:
+    # Keeps `interp NAME` a command also while there is only one.
+    pass
+
+
+#: Command name to module and function, in the order of the help.
+COMMANDS = {
+    "train": ("interp.cli.train", "train"),
+}
+
+for _name, (_module, _function) in COMMANDS.items():
+    app.command(_name)(getattr(importlib.import_module(_module), _function))
+
+
+def main() -> None:
+    """Run the command line; exit 0 on success, 2 for a user's mistake, 130 after Ctrl-C."""
+    from interp.errors import InterpError
+
+    try:
+        app()
+    except InterpError as error:
+        print(f"interp: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interp: stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Model cards: what a trained model was trained on, by which command, and what it reached."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.models.characters import CharacterAdapter
+from interp.training.loop import document_losses
+from interp.training.python_source import SourceFile
+
+
+def held_out_by_package(
+    adapter: CharacterAdapter, files: list[SourceFile]
+) -> dict[str, dict[str, float]]:
+    """Return the held-out loss of each package and of all files together.
+
+    Returns
+    -------
+    dict
+        Package name, or ``"all"``, to ``{"bits_per_character", "n_characters", "n_files"}``;
+        the loss is the mean over predicted characters, each file from a fresh state.
+    """
+    losses: dict[str, list[np.ndarray]] = {}
+    for file in files:
+        document, _ = adapter.encode(file.text)
+        losses.setdefault(file.package, []).append(document_losses(adapter, document))
+    table = {"all": [loss for rows in losses.values() for loss in rows]}
+    table |= dict(sorted(losses.items()))
+    return {
+        package: {
+            "bits_per_character": round(float(np.concatenate(rows).mean()) / math.log(2), 4),
+            "n_characters": int(sum(map(len, rows))),
+            "n_files": len(rows),
+        }
+        for package, rows in table.items()
+    }
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write ``card.json`` and the readable ``MODEL_CARD.md`` into `folder`."""
+    (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    (folder / "MODEL_CARD.md").write_text(render(card))
+
+
+def render(card: dict[str, Any]) -> str:
+    """Return the card as Markdown."""
+    model, data, training = card["model"], card["data"], card["training"]
+    held_out = card["held_out"]
+    splits = data["characters_per_split"]
+    lines = [
+        f"# {card['name']}",
+        "",
+        card["summary"],
+        "",
+        "| | |",
+        "|---|---|",
+        f"| shape | {model['n_layers']} × {model['n_hidden']} {model['kind'].upper()}, embedding "
+        f"{model['n_embedding']}, {model['n_vocabulary']} characters, "
+        f"{card['n_parameters']:,} parameters |",
+        f"| weights | `model.safetensors`, float16, {card['size_bytes'] / 1e6:.1f} MB, "
+        f"SHA-256 of the values `{card['weights_hash'][:16]}…` |",
+        f"| data | {data['source']} of Python {data['python']}: {data['n_files']} files, "
+        f"{data['n_characters']:,} characters, SHA-256 `{data['sha256'][:16]}…` |",
+        f"| split by file | train {splits['train']:,}, validation {splits['validation']:,}, "
+        f"test {splits['test']:,} characters |",
+        f"| training | {training['n_characters']:,} characters, {training['n_lanes']} lanes × "
+        f"{training['window']} steps with carried state, Adam {training['learning_rate']:g} with "
+        f"a cosine decay, gradient norm clipped at {training['clip_norm']:g}, "
+        f"{training['precision']}, seed {training['seed']} |",
+        f"| time | {card['elapsed_s'] / 60:.0f} minutes on {card['n_threads']} CPU thread(s) |",
+        f"| command | `{card['command']}` |",
+        "",
+        "Left out of the data: tests, `encodings/` and other generated tables. A file's part is "
+        "decided by a hash of its path, so held-out files are held out under every Python version.",
+        "",
+        "## Held-out loss",
+        "",
+        "Bits per character on the test files, each from a fresh state, weights as shipped.",
+        "",
+        "| package | bits per character | characters | files |",
+        "|---|---|---|---|",
+    ]
+    for package, row in held_out.items():
+        lines.append(
+            f"| {package} | {row['bits_per_character']:.3f} | {row['n_characters']:,} "
+            f"| {row['n_files']} |"
+        )
+    lines += ["", *_units(card.get("units", []))]
+    if sample := card.get("sample"):
+        lines += ["## A sample", "", "```python", sample, "```", ""]
+    return "\n".join(lines)
+
+
+def _units(units: list[dict[str, Any]]) -> list[str]:
+    if not units:
+        return []
+    lines = [
+        "## What is known about its units",
+        "",
+        "Chosen on one half of the test files, scored on the other; the interval resamples files.",
+        "",
+        "| concept | unit | on or off inside | AUROC | 95 % interval | files |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in units:
+        sign = "on" if row["sign"] > 0 else "off"
+        low, high = row["interval"]
+        lines.append(
+            f"| {row['concept']} | `{row['unit']}` | {sign} | {row['auroc']:.3f} "
+            f"| {low:.3f} to {high:.3f} | {row['n_documents']} |"
+        )
+    return [*lines, ""]

@@ -1,0 +1,99 @@
+"""What `interp train` does: a character model of Python source, trained, measured, with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp.errors import ModelError
+from interp.models.characters import CharacterModelConfig, build
+from interp.models.weights import save_weights, weights_hash
+from interp.models.zoo import load_folder
+from interp.training.card import held_out_by_package, write_card
+from interp.training.loop import TrainingConfig, train
+from interp.training.python_source import describe, split_files, standard_library
+from interp.training.sampling import sample
+
+WEIGHTS = "model.safetensors"
+
+
+def train_character_model(
+    folder: Path,
+    model: CharacterModelConfig,
+    training: TrainingConfig,
+    command: str,
+    *,
+    source: Path | None = None,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    report_every: int = 200,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train a model on Python source and leave a folder that can be bundled.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets weights, card, log.
+    model : CharacterModelConfig
+    training : TrainingConfig
+    command : str
+        The command line, for the card.
+    source : Path, optional
+        A folder of Python source; default the standard library.
+    report : callable
+        Called with each row of the log.
+    overwrite : bool
+        Whether a folder that holds a model may be written again.
+
+    Returns
+    -------
+    dict
+        The card.
+    """
+    if (folder / WEIGHTS).exists() and not overwrite:
+        raise ModelError(f"{folder} holds a model already; give another folder or --overwrite.")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = standard_library(source)
+    torch.manual_seed(training.seed)
+    adapter = build(model.to_dict())
+    encoded = {
+        split: [adapter.encode(file.text)[0] for file in split_files(files, split)]
+        for split in ("train", "validation")
+    }
+    log = train(
+        adapter, encoded["train"], encoded["validation"], training, folder, report, report_every
+    )
+    save_weights(adapter.module, folder / WEIGHTS, model.to_dict())
+    (folder / "snapshot.safetensors").unlink(missing_ok=True)
+    card = measure(folder, files)
+    card |= {
+        "training": training.to_dict(),
+        "elapsed_s": log[-1]["elapsed_s"],
+        "n_threads": torch.get_num_threads(),
+        "command": command,
+    }
+    write_card(folder, card)
+    return card
+
+
+def measure(folder: Path, files: list) -> dict[str, Any]:
+    """Return the part of a card that follows from the stored weights and the corpus."""
+    shipped = load_folder(folder)  # float16 on disk: the card speaks of what is shipped
+    config = shipped.module.config
+    return {
+        "name": folder.name,
+        "summary": (
+            f"A character-level {config.kind.upper()} language model of Python source: given the "
+            "characters so far, it predicts the next one."
+        ),
+        "model": config.to_dict(),
+        "n_parameters": sum(p.numel() for p in shipped.module.parameters()),
+        "size_bytes": (folder / WEIGHTS).stat().st_size,
+        "weights_hash": weights_hash(shipped.module),
+        "data": describe(files),
+        "held_out": held_out_by_package(shipped, split_files(files, "test")),
+        "sample": sample(shipped, "class ", 500, temperature=0.5),
+    }

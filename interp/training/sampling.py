@@ -1,0 +1,50 @@
+"""Text from a model: one character after another."""
+
+from __future__ import annotations
+
+import torch
+
+from interp.errors import ModelError
+from interp.models.adapter import Adapter
+
+
+def sample(
+    adapter: Adapter,
+    prompt: str = "def ",
+    n_characters: int = 400,
+    temperature: float = 0.7,
+    seed: int = 0,
+) -> str:
+    """Return `prompt` continued by `n_characters` positions drawn from the model.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        A language model that carries state.
+    prompt : str
+        At least one character; the state is warmed up on it.
+    n_characters : int
+    temperature : float
+        Divides the logits; 0 takes the most likely character each time.
+    seed : int
+    """
+    if not prompt:
+        raise ModelError("A prompt needs at least one character; the model starts from it.")
+    if temperature < 0:
+        raise ModelError(f"The temperature must be 0 or more, not {temperature}.")
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.as_tensor(adapter.encode(prompt)[0]).long()[None]
+    drawn: list[int] = []
+    state = None
+    with torch.inference_mode():
+        for _ in range(n_characters):
+            logits, state = adapter.forward(ids, torch.tensor([ids.shape[1]]), state)
+            last = logits[0, -1].float()
+            if temperature == 0:
+                choice = last.argmax()[None]
+            else:
+                chances = torch.softmax(last / temperature, -1)
+                choice = torch.multinomial(chances, 1, generator=generator)
+            drawn.append(int(choice))
+            ids = choice[None]
+    return prompt + "".join(adapter.decode(drawn))
