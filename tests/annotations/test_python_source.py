@@ -1,0 +1,106 @@
+"""Concepts of Python source against labels written out by hand."""
+
+import ast
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.annotations import CONCEPTS, annotate_python
+from interp.errors import CorpusError
+
+
+def marked(text: str, concept: str) -> str:
+    """The characters of `text` where the concept is on, others as dots."""
+    track = annotate_python(text)[concept]
+    return "".join(c if on else "." for c, on in zip(text, track, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "concept", "expected"),
+    [
+        ('x = "ab"\n', "string", '...."ab..'),
+        ("x = 'ab' + r'c'\n", "quoted_string", "....'ab....." + "'c.."),
+        ('def f():\n    """Doc\n    s."""\n', "triple_quoted_string", "." * 15 + '"Doc\n    s.""..'),
+        ('x = ""\n', "string", '...."..'),
+        ('x = """"""\n', "string", "......" + '"""..'),
+        ("x = 1  # no 'string'\n", "string", "." * 21),
+        ("x = 1  # why\n", "comment", "......." + "# why" + "."),
+        ("if a and b:\n    pass\n", "if_condition", ".. a and b" + "." * 11),
+        ("if f(lambda: 1):\n    pass\n", "if_condition", ".. f(lambda: 1)" + "." * 11),
+        ("if lambda: 1:\n    pass\n", "if_condition", ".. lambda: 1" + "." * 11),
+        ("if {1: 2}[1]:\n    pass\n", "if_condition", ".. {1: 2}[1]" + "." * 11),
+        ("x = 1 if y else 2\n", "if_condition", "." * 18),
+    ],
+)
+def test_tracks_by_hand(text, concept, expected):
+    assert marked(text, concept) == expected.replace("\0", "")
+
+
+def test_f_strings_are_one_literal_with_their_fields():
+    text = "x = f'a{b[\"k\"]}c'\n" if _nested_quotes() else "x = f'a{b}c'\n"
+    track = annotate_python(text)["string"]
+    start = text.index("'")
+    assert track[start : text.rindex("'")].all()
+    assert not track[:start].any() and not track[text.rindex("'") :].any()
+
+
+def _nested_quotes() -> bool:
+    try:
+        ast.parse("x = f'a{b[\"k\"]}c'\n")
+    except SyntaxError:
+        return False
+    return True
+
+
+def test_numbers_per_character():
+    tracks = annotate_python("f(a[0])\n  \n")
+    assert tracks["bracket_depth"].tolist() == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 0]
+    tracks = annotate_python("if x:\n  y\n")
+    assert tracks["indentation"].tolist() == [0] * 6 + [2] * 4
+    assert tracks["line_position"].tolist() == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
+
+
+def test_characters_outside_ascii_count_as_one():
+    text = "ü = '😀é'  # ∂\ny = 1\n"
+    assert marked(text, "string") == "....'😀é" + "." * (len(text) - 7)
+
+
+def test_form_feed_is_no_line_end():
+    text = "x = 1\n\x0c\ny = 'a'\n"
+    assert marked(text, "string").strip(".") == "'a"
+
+
+def test_source_that_is_not_python_is_refused_by_name():
+    with pytest.raises(CorpusError, match="notes.txt is not Python"):
+        annotate_python('x = """never closed', "notes.txt")
+
+
+@given(st.text(alphabet="ab'\"\\#()[]:\n =if1", max_size=60))
+def test_any_text_is_labelled_completely_or_refused(text):
+    try:
+        tracks = annotate_python(text)
+    except CorpusError:
+        return
+    assert set(tracks) == set(CONCEPTS)
+    assert all(track.shape == (len(text),) for track in tracks.values())
+    assert (tracks["quoted_string"] | tracks["triple_quoted_string"] == tracks["string"]).all()
+
+
+def test_string_values_of_real_files_lie_inside_the_track():
+    """Every plain string constant that `ast` finds in real modules is inside, end to end."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for name in ("textwrap.py", "json/decoder.py", "bisect.py"):
+        text = (library / name).read_text()
+        inside = annotate_python(text)["string"]
+        starts = np.cumsum([0, *(len(line) for line in text.splitlines(keepends=True))])
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if node.lineno == node.end_lineno and text.isascii():
+                    first = starts[node.lineno - 1]
+                    literal = slice(first + node.col_offset, first + node.end_col_offset)
+                    assert inside[literal][-2] or len(node.value) == 0
+                    assert not inside[literal][-1]
