@@ -1,0 +1,248 @@
+"""The whole file, laid out before the first value is written, and its places found again.
+
+Everything that is known beforehand (text, tokens, names, provenance) is written here, and room
+for everything else is set aside at its final size. The file appears under its own name only when
+that is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+import interp
+from interp.errors import RecordingError
+from interp.sites import SiteDescription
+from interp.storage import packed, schema
+from interp.storage.matrix import RawMatrix, raw_matrix
+from interp.storage.plan import RecordingPlan, StreamPlan
+
+
+def create_file(path: Path, plan: RecordingPlan) -> None:
+    """Write a recording that has everything but its values."""
+    with h5py.File(path, "w", locking=False) as file:
+        file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
+        file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
+        file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
+        file[schema.PROVENANCE] = json.dumps(dict(plan.provenance))
+        file[schema.SCHEDULE] = json.dumps(dict(plan.schedule))
+        file[schema.DIGESTS] = json.dumps(plan.digests())
+        _write_names(file, schema.STREAM_NAMES, list(plan.stream))
+        _write_names(file, schema.SITE_NAMES, list(plan.sites))
+        for stream in plan.streams:
+            _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
+        activations = file.create_group(schema.ACTIVATIONS)
+        for name, site in plan.sites.items():
+            _reserve_site(activations, name, site, plan.n_rows(site))
+        if plan.predictions is not None:
+            _reserve_predictions(file.create_group(schema.PREDICTIONS), plan)
+        _reserve_progress(file.create_group(schema.PROGRESS), plan)
+
+
+def _write_names(file: h5py.File, name: str, names: list[str]) -> None:
+    file.create_dataset(name, data=names, dtype=h5py.string_dtype())
+
+
+def _write_stream(group: h5py.Group, stream: StreamPlan) -> None:
+    group.create_dataset(schema.DOCUMENT_START, data=stream.document_start)
+    packed.write(group, schema.DOCUMENT_NAME, stream.document_names)
+    if stream.texts is not None:
+        packed.write(group, schema.TEXT, stream.texts)
+    if stream.token_ids is not None:
+        data = stream.token_ids.astype(stream.token_dtype())
+        group.create_dataset(schema.TOKEN_ID, data=data)
+    if stream.spans is not None:
+        group.create_dataset(schema.SPAN, data=stream.spans.astype("<u4"))
+    if stream.vocabulary is not None:
+        packed.write(group, schema.VOCABULARY, stream.vocabulary)
+
+
+def _reserve_site(group: h5py.Group, name: str, site: SiteDescription, n_rows: int) -> None:
+    dtype = schema.storage_dtype(site.dtype, name)
+    chunk = schema.chunk_shape(n_rows, site.n_units)
+    dataset = _reserve(group, name, (n_rows, site.n_units), dtype, chunk)
+    for attribute in schema.SITE_ATTRIBUTES:
+        dataset.attrs[attribute] = getattr(site, attribute)
+    for attribute in schema.OPTIONAL_SITE_ATTRIBUTES:
+        value = getattr(site, attribute)
+        if value is not None:
+            dataset.attrs[attribute] = value
+
+
+def _reserve_predictions(group: h5py.Group, plan: RecordingPlan) -> None:
+    predictions = plan.predictions
+    assert predictions is not None
+    group.attrs[schema.ATTR_STREAM] = predictions.stream
+    group.attrs[schema.ATTR_TARGET] = predictions.target
+    n, k = plan.stream[predictions.stream].n_positions, predictions.top_k
+    _reserve(group, schema.TOP_ID, (n, k), plan.predicted_ids_dtype())
+    _reserve(group, schema.TOP_PROBABILITY, (n, k), np.dtype("<f2"))
+    _reserve(group, schema.LOSS, (n,), np.dtype("<f4"))
+
+
+def _reserve_progress(group: h5py.Group, plan: RecordingPlan) -> None:
+    for name, rows in plan.segments.items():
+        group.create_dataset(f"{schema.SEGMENTS}/{name}", data=rows)
+    n_columns = len(plan.sites) + (3 if plan.predictions is not None else 0)
+    _reserve(group, schema.CHECKSUMS, (plan.n_segments, n_columns), np.dtype("<u4"))
+    group.create_dataset(schema.DONE, data=np.zeros(1, "<i8"))
+    group.create_dataset(schema.SYNCED, data=np.zeros(1, "<i8"))
+    empty = np.zeros(1, f"S{schema.FINGERPRINT_LENGTH}")
+    group.create_dataset(schema.FINGERPRINT, data=empty)
+
+
+def _reserve(
+    group: h5py.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    chunk: tuple[int, ...] | None = None,
+) -> h5py.Dataset:
+    """Set room aside: allocated at once and never filled, so that it has its final place."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    if chunk is not None:
+        properties.set_chunk(chunk)
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    links.set_char_encoding(h5py.h5t.CSET_UTF8)
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(dtype)
+    h5py.h5d.create(group.id, name.encode(), kind, space, properties, links)
+    return group[name]
+
+
+@dataclass
+class Layout:
+    """Where the changing parts of a recording lie, and what they say at the moment.
+
+    Parameters
+    ----------
+    columns : dict of str to RawMatrix
+        Sites in model order, then the parts of the predictions: what each segment fills.
+    segments : dict of str to array, shape (n_segments, 2)
+        Rows of each segment by stream.
+    checksums, done, synced, fingerprint : RawMatrix
+        The progress of the recording.
+    digests : dict of str to str
+        Hashes of what was fixed beforehand.
+    """
+
+    columns: dict[str, RawMatrix]
+    segments: dict[str, np.ndarray]
+    checksums: RawMatrix
+    done: RawMatrix
+    synced: RawMatrix
+    fingerprint: RawMatrix
+    digests: dict[str, str]
+
+
+def read_layout(fd: int, file: h5py.File) -> Layout:
+    """Find the places of a recording's changing parts, through its open HDF5 file."""
+
+    def place(dataset: h5py.Dataset) -> RawMatrix:
+        matrix = raw_matrix(fd, dataset)
+        if matrix is None:
+            raise RecordingError(
+                f"{file.filename}: {dataset.name} is compressed, so that nothing can be added."
+            )
+        return matrix
+
+    activations = file[schema.ACTIVATIONS]
+    columns = {name: place(activations[name]) for name in site_names(file)}
+    if schema.PREDICTIONS in file:
+        for part in (schema.TOP_ID, schema.TOP_PROBABILITY, schema.LOSS):
+            name = f"{schema.PREDICTIONS}/{part}"
+            columns[name] = place(file[name])
+    progress = file[schema.PROGRESS]
+    return Layout(
+        columns=columns,
+        segments={name: rows[:] for name, rows in progress[schema.SEGMENTS].items()},
+        checksums=place(progress[schema.CHECKSUMS]),
+        done=place(progress[schema.DONE]),
+        synced=place(progress[schema.SYNCED]),
+        fingerprint=place(progress[schema.FINGERPRINT]),
+        digests=json.loads(file[schema.DIGESTS].asstr()[()]),
+    )
+
+
+def site_names(file: h5py.File) -> list[str]:
+    """Return the names of the sites, in model order."""
+    return list(file[schema.SITE_NAMES].asstr()[:])
+
+
+def stream_names(file: h5py.File) -> list[str]:
+    """Return the names of the streams, in the plan's order."""
+    return list(file[schema.STREAM_NAMES].asstr()[:])
+
+
+def read_site(file: h5py.File, name: str) -> SiteDescription:
+    """Return the description of one site."""
+    dataset = file[schema.ACTIVATIONS][name]
+    values: dict[str, Any] = {key: dataset.attrs[key] for key in schema.SITE_ATTRIBUTES}
+    for key in schema.OPTIONAL_SITE_ATTRIBUTES:
+        if key in dataset.attrs:
+            value = dataset.attrs[key]
+            values[key] = value if isinstance(value, str) else int(value)
+    dtype = dataset.dtype.newbyteorder("=").name
+    return SiteDescription(name=name, n_units=dataset.shape[1], dtype=dtype, **values)
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a recording for reading, or say in one sentence why that cannot be.
+
+    No lock is taken: a complete recording never changes, and while one is being written only
+    numbers change, each at its place.
+    """
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.h5"))[:5] if path.parent.is_dir() else []
+        there = f" In {path.parent} there is: {', '.join(near)}." if near else ""
+        raise RecordingError(f"There is no recording {path}.{there}")
+    if path.is_dir():
+        raise RecordingError(f"{path} is a directory; a recording is one file, such as run.h5.")
+    if not os.access(path, os.R_OK):
+        raise RecordingError(f"{path} may not be read: permission denied.")
+    if path.stat().st_size == 0:
+        raise RecordingError(f"{path} is empty, not a recording.")
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        reason = str(error)
+        if "truncated" in reason:
+            raise RecordingError(
+                f"{path} is cut off: it has {path.stat().st_size:,} bytes, fewer than it says of "
+                "itself. Copy it again, or record again."
+            ) from error
+        if h5py.is_hdf5(path):
+            raise RecordingError(f"{path} is damaged: HDF5 cannot open it ({reason}).") from error
+        raise RecordingError(f"{path} is not an HDF5 file, so it is no recording.") from error
+    try:
+        check_format(file, path, schema.FORMAT, "a recording")
+    except RecordingError:
+        file.close()
+        raise
+    return file
+
+
+def check_format(file: h5py.File, path: Path, expected: str, what: str) -> None:
+    """Refuse an HDF5 file of another kind, or of a version from the future."""
+    found = file.attrs.get(schema.ATTR_FORMAT)
+    if found != expected:
+        names = ", ".join(list(file)[:5]) or "nothing"
+        raise RecordingError(
+            f"{path} is an HDF5 file but not {what} of interp: its {schema.ATTR_FORMAT!r} "
+            f"attribute is {'missing' if found is None else repr(str(found))} (it holds {names})."
+        )
+    version = int(file.attrs.get(schema.ATTR_VERSION, 0))
+    if not 1 <= version <= schema.FORMAT_VERSION:
+        raise RecordingError(
+            f"{path} has format version {version}; this interp reads versions up to "
+            f"{schema.FORMAT_VERSION}. Update interp to open it."
+        )

@@ -1,0 +1,324 @@
+"""What a recording will hold, said in full before the first value is written.
+
+The file is laid out once from a plan and never grows, which is what makes a killed run harmless;
+the same plan, made again, is what a resumed run is checked against.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from interp.errors import StorageError
+from interp.sites import SiteDescription
+from interp.storage import schema
+from interp.storage.packed import pack
+
+
+@dataclass(frozen=True, eq=False)
+class StreamPlan:
+    """One axis of positions, its documents and what stands at each position.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"text"``, or ``"source"`` and ``"target"``.
+    document_names : sequence of str
+        One name per document, such as a file's path.
+    document_start : array of int, shape (n_documents + 1,)
+        Where each document begins; the last entry is the number of positions.
+    texts : sequence of str, optional
+        The text of each document.
+    token_ids : array of int, shape (n_positions,), optional
+        The model's input at each position.
+    spans : array of int, shape (n_positions, 2), optional
+        First and one-past-last character of each position, within its document's text. Left out
+        although there are texts: each position is one character (code point).
+    vocabulary : sequence of str, optional
+        The string of each token id.
+    """
+
+    name: str
+    document_names: Sequence[str]
+    document_start: np.ndarray
+    texts: Sequence[str] | None = None
+    token_ids: np.ndarray | None = None
+    spans: np.ndarray | None = None
+    vocabulary: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        start = np.asarray(self.document_start, dtype="<i8")
+        object.__setattr__(self, "document_start", start)
+        if self.token_ids is not None:
+            object.__setattr__(self, "token_ids", np.asarray(self.token_ids))
+        if self.spans is not None:
+            object.__setattr__(self, "spans", np.asarray(self.spans))
+        self._check()
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions of all documents."""
+        return int(self.document_start[-1])
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+        return len(self.document_start) - 1
+
+    def token_dtype(self) -> np.dtype:
+        """Return the smallest type that holds the token ids."""
+        assert self.token_ids is not None
+        low, high = (int(self.token_ids.min()), int(self.token_ids.max()))
+        if low < 0:
+            return np.dtype("<i8")
+        return schema.index_dtype(max(high + 1, len(self.vocabulary or ())))
+
+    def digest(self) -> str:
+        """Return a hash of everything this stream says."""
+        hashed = hashlib.sha256(self.name.encode())
+        hashed.update(self.document_start.tobytes())
+        for strings in (self.document_names, self.texts, self.vocabulary):
+            hashed.update(b"-" if strings is None else b"+")
+            for array in pack(strings or ()):
+                hashed.update(array.tobytes())
+        for numbers in (self.token_ids, self.spans):
+            hashed.update(b"-" if numbers is None else np.asarray(numbers, "<i8").tobytes())
+        return hashed.hexdigest()
+
+    def _check(self) -> None:
+        """Refuse parts that contradict each other."""
+        start, where = self.document_start, f"Stream {self.name!r}"
+        if not self.name or "/" in self.name or self.name in (".", ".."):
+            raise StorageError(f"{self.name!r} cannot be the name of a stream.")
+        if start.ndim != 1 or len(start) < 2 or start[0] != 0 or np.any(np.diff(start) < 0):
+            raise StorageError(f"{where}: document_start must rise from 0 to the last position.")
+        if self.n_positions == 0:
+            raise StorageError(f"{where} has no positions: there is nothing to record.")
+        for what, value, n in (
+            ("document names", self.document_names, self.n_documents),
+            ("texts", self.texts, self.n_documents),
+            ("token ids", self.token_ids, self.n_positions),
+            ("spans", self.spans, self.n_positions),
+        ):
+            if value is not None and len(value) != n:
+                raise StorageError(f"{where} has {len(value):,} {what}, expected {n:,}.")
+        if self.texts is not None:
+            self._check_text()
+        if self.token_ids is not None and self.vocabulary is not None:
+            worst = int(self.token_ids.max())
+            if worst >= len(self.vocabulary):
+                raise StorageError(
+                    f"{where} contains the token id {worst}, but its vocabulary ends at "
+                    f"{len(self.vocabulary) - 1}."
+                )
+
+    def _check_text(self) -> None:
+        """Refuse positions that lie outside the text they came from."""
+        assert self.texts is not None
+        lengths = np.array([len(text) for text in self.texts])
+        counts = np.diff(self.document_start)
+        if self.spans is None:
+            if np.any(lengths != counts):
+                i = int(np.flatnonzero(lengths != counts)[0])
+                raise StorageError(
+                    f"Document {i} ({self.document_names[i]!r}) has {lengths[i]:,} characters but "
+                    f"{counts[i]:,} positions; positions that are not single characters need spans."
+                )
+            return
+        first, stop = self.spans[:, 0], self.spans[:, 1]
+        bad = (first < 0) | (first > stop) | (stop > np.repeat(lengths, counts))
+        if bad.any():
+            i = int(np.flatnonzero(bad)[0])
+            raise StorageError(
+                f"Stream {self.name!r}: the span {first[i]}-{stop[i]} of position {i:,} lies "
+                "outside its document's text."
+            )
+
+
+@dataclass(frozen=True)
+class PredictionPlan:
+    """What the model's predictions are about.
+
+    Parameters
+    ----------
+    stream : str
+        The stream whose positions are predicted.
+    target : {"next", "same"}
+        ``"next"``: row t is about position t + 1, and the loss of a document's last row is NaN.
+        ``"same"``: row t is about position t itself (masked models, taggers).
+    top_k : int
+        How many of the most probable ids are kept.
+    """
+
+    stream: str
+    target: str
+    top_k: int
+
+    def __post_init__(self) -> None:
+        if self.target not in schema.TARGETS:
+            raise StorageError(f"Predictions are about 'next' or 'same', not {self.target!r}.")
+        if self.top_k < 1:
+            raise StorageError(f"Predictions keep at least 1 id, not {self.top_k}.")
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingPlan:
+    """Everything a recording will hold but the values themselves.
+
+    Parameters
+    ----------
+    streams : sequence of StreamPlan
+    sites : mapping of str to SiteDescription
+        In model order; `dtype` is the storage type, one of float16, float32, float64.
+    predictions : PredictionPlan, optional
+    segments : array of int, shape (n_segments, 2), or mapping of stream name to such arrays
+        Rows [start, stop) of each segment, in the order of writing. Together they cover every
+        position of a stream exactly once. With several streams each has an array of equal length,
+        in which a segment may be empty.
+    provenance : dict
+        Where the values come from, as JSON. The entry ``"model"`` must not change on resuming.
+    schedule : dict
+        How the segments came about, as JSON. Must not change on resuming.
+    nonfinite : {"refuse", "store"}
+        What to do with NaN and infinities that the model itself produced.
+    """
+
+    streams: Sequence[StreamPlan]
+    sites: Mapping[str, SiteDescription]
+    predictions: PredictionPlan | None = None
+    segments: Any = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    nonfinite: str = "refuse"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", self._segments_by_stream())
+        self._check()
+
+    @cached_property
+    def stream(self) -> dict[str, StreamPlan]:
+        """The streams by name."""
+        return {stream.name: stream for stream in self.streams}
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments, the same for every stream."""
+        return len(next(iter(self.segments.values())))
+
+    def n_rows(self, site: SiteDescription) -> int:
+        """Return the rows of a site: positions, or documents when it has no position axis."""
+        stream = self.stream[site.stream]
+        return stream.n_positions if site.per == "position" else stream.n_documents
+
+    def predicted_ids_dtype(self) -> np.dtype:
+        """Return the type of the stored ids of predictions."""
+        assert self.predictions is not None
+        vocabulary = self.stream[self.predictions.stream].vocabulary
+        return schema.index_dtype(len(vocabulary)) if vocabulary else np.dtype("<u4")
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Size of the file, to within some padding and the file's own bookkeeping."""
+        total = 0
+        for name, site in self.sites.items():
+            rows, units = schema.chunk_shape(self.n_rows(site), site.n_units)
+            cells = -(-self.n_rows(site) // rows) * rows * -(-site.n_units // units) * units
+            total += cells * schema.storage_dtype(site.dtype, name).itemsize
+        for stream in self.streams:
+            total += sum(len(text.encode("utf-8", "replace")) for text in stream.texts or ())
+            total += 0 if stream.token_ids is None else len(stream.token_ids) * 4
+            total += 0 if stream.spans is None else len(stream.spans) * 8
+            total += stream.n_documents * 48
+        if self.predictions is not None:
+            row = self.predictions.top_k * (self.predicted_ids_dtype().itemsize + 2) + 4
+            total += self.stream[self.predictions.stream].n_positions * row
+        return total + self.n_segments * (16 + 4 * (len(self.sites) + 3)) + 65536
+
+    def digests(self) -> dict[str, str]:
+        """Return hashes of the parts that must stay the same when a run is resumed."""
+        parts: dict[str, Any] = {f"stream {s.name}": s.digest() for s in self.streams}
+        parts["sites"] = _hash([_plain(site) for site in self.sites.values()])
+        predictions = self.predictions
+        parts["predictions"] = _hash(predictions and [predictions.target, predictions.top_k])
+        parts["segments"] = _hash({k: v.tolist() for k, v in self.segments.items()})
+        parts["schedule"] = _hash(dict(self.schedule))
+        parts["model"] = _hash(self.provenance.get("model"))
+        return parts
+
+    def _segments_by_stream(self) -> dict[str, np.ndarray]:
+        given = self.segments
+        if given is None:
+            given = {s.name: [[0, s.n_positions]] for s in self.streams}
+        elif not isinstance(given, Mapping):
+            if len(self.streams) != 1:
+                raise StorageError("With several streams, segments are given for each by name.")
+            given = {self.streams[0].name: given}
+        return {name: np.asarray(rows, "<i8").reshape(-1, 2) for name, rows in given.items()}
+
+    def _check(self) -> None:
+        """Refuse a plan that no file could follow."""
+        if not self.sites:
+            raise StorageError("There is no site to record.")
+        if len(self.stream) != len(self.streams) or set(self.stream) != set(self.segments):
+            raise StorageError("Every stream needs a name of its own, and segments.")
+        if len({len(rows) for rows in self.segments.values()}) != 1:
+            raise StorageError("All streams are written in the same number of segments.")
+        for name, rows in self.segments.items():
+            _check_cover(name, rows, self.stream[name].n_positions)
+        for name, site in self.sites.items():
+            self._check_site(name, site)
+        if self.predictions is not None and self.predictions.stream not in self.stream:
+            raise StorageError(
+                f"Predictions are about {self.predictions.stream!r}: no such stream."
+            )
+        if self.nonfinite not in ("refuse", "store"):
+            raise StorageError(f"nonfinite is 'refuse' or 'store', not {self.nonfinite!r}.")
+
+    def _check_site(self, name: str, site: SiteDescription) -> None:
+        schema.storage_dtype(site.dtype, name)
+        if name != site.name:
+            raise StorageError(f"Site {site.name!r} is listed under the name {name!r}.")
+        if not name or any(part in ("", ".", "..") for part in name.split("/")):
+            raise StorageError(f"{name!r} cannot be the name of a site.")
+        if site.stream not in self.stream:
+            raise StorageError(f"Site {name!r} belongs to {site.stream!r}, which is no stream.")
+        if site.n_units < 1:
+            raise StorageError(f"Site {name!r} has no units.")
+        parents = [name.rsplit("/", i)[0] for i in range(1, name.count("/") + 1)]
+        if taken := [parent for parent in parents if parent in self.sites]:
+            raise StorageError(f"Sites {taken[0]!r} and {name!r} cannot be in one file.")
+        if site.per not in ("position", "call"):
+            raise StorageError(f"Site {name!r} is per 'position' or 'call', not {site.per!r}.")
+        if site.per == "call" and np.any(np.diff(self.stream[site.stream].document_start) == 0):
+            raise StorageError(f"Site {name!r} is per document, but a document is empty.")
+
+
+def _check_cover(name: str, rows: np.ndarray, n_positions: int) -> None:
+    """Refuse segments that miss a position of the stream or hold one twice."""
+    filled = rows[rows[:, 0] != rows[:, 1]]
+    ordered = filled[np.argsort(filled[:, 0], kind="stable")]
+    edges = np.concatenate([[0], ordered[:, 1]])
+    if len(filled) == 0 or np.any(edges[:-1] != ordered[:, 0]) or edges[-1] != n_positions:
+        raise StorageError(
+            f"The segments of stream {name!r} do not cover its {n_positions:,} positions once each."
+        )
+
+
+def _plain(site: SiteDescription) -> list[Any]:
+    names = ("name", "n_units", "dtype", *schema.SITE_ATTRIBUTES, *schema.OPTIONAL_SITE_ATTRIBUTES)
+    return [getattr(site, name) for name in names]
+
+
+def _hash(value: Any) -> str:
+    """Return a hash of a value by its JSON form."""
+    try:
+        text = json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"Provenance and schedule must be JSON: {error}.") from None
+    return hashlib.sha256(text.encode()).hexdigest()

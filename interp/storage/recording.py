@@ -1,0 +1,186 @@
+"""A recording, opened: what `interp.open` returns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from interp.errors import RecordingError, SelectionError, SiteError, unknown_name
+from interp.sites import SiteDescription
+from interp.storage import schema
+from interp.storage.arrays import LazyArray
+from interp.storage.layout import open_hdf5, read_site, site_names, stream_names
+from interp.storage.matrix import open_matrix
+from interp.storage.predictions import Predictions
+from interp.storage.streams import Document, Stream
+
+
+def open_recording(path: str | os.PathLike[str]) -> Recording:
+    """Open a recording for reading.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Recording
+        Also when it is incomplete, or being written: ask `is_complete` and `done_segments`.
+
+    Raises
+    ------
+    RecordingError
+        If the file is missing, damaged, no recording, or of a newer format.
+    """
+    return Recording(path)
+
+
+class Recording:
+    """What a model did at every position of a corpus, in one file.
+
+    A context manager. Values are read where they are indexed, and may be read from several
+    threads.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    sites : mapping of str to SiteDescription
+        In model order.
+    streams : mapping of str to Stream
+    predictions : Predictions or None
+    provenance : dict
+        Model, weights, code and library versions, command, seed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: h5py.File = open_hdf5(self.path)
+        self._fd = -1
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._read_metadata()
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            self.close()
+            raise RecordingError(f"{self.path} is damaged: {error}.") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_metadata(self) -> None:
+        file = self._file
+        self.sites: Mapping[str, SiteDescription] = MappingProxyType(
+            {name: read_site(file, name) for name in site_names(file)}
+        )
+        self.streams: Mapping[str, Stream] = MappingProxyType(
+            {
+                name: Stream(file[schema.STREAMS][name], name, self._fd)
+                for name in stream_names(file)
+            }
+        )
+        self.provenance: dict[str, Any] = json.loads(file[schema.PROVENANCE].asstr()[()])
+        progress = file[schema.PROGRESS]
+        self._fingerprint = progress[schema.FINGERPRINT][0].decode("ascii", "replace")
+        self._missing: dict[str, np.ndarray] = {}
+        self.n_segments: int = len(progress[schema.CHECKSUMS])
+        self.done_segments: int = int(progress[schema.DONE][0])
+        if not self.is_complete:
+            for name, rows in progress[schema.SEGMENTS].items():
+                missing = np.zeros(self.streams[name].n_positions, bool)
+                for start, stop in rows[self.done_segments :].tolist():
+                    missing[start:stop] = True
+                self._missing[name] = missing
+        self._arrays: dict[str, LazyArray] = {}
+        self.predictions: Predictions | None = None
+        if schema.PREDICTIONS in file:
+            group = file[schema.PREDICTIONS]
+            stream = self.streams[group.attrs[schema.ATTR_STREAM]]
+            self.predictions = Predictions(group, stream, self._fd, self._missing.get(stream.name))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was planned is in the file."""
+        return len(self._fingerprint) == schema.FINGERPRINT_LENGTH
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the contents, which results computed from them carry.
+
+        Raises
+        ------
+        RecordingError
+            If the recording is incomplete.
+        """
+        if not self.is_complete:
+            raise RecordingError(
+                f"{self.path} is incomplete ({self.done_segments:,} of {self.n_segments:,} "
+                "segments), so it has no fingerprint yet. Resume it first."
+            )
+        return self._fingerprint
+
+    def __getitem__(self, site: str) -> LazyArray:
+        """Return the activations of a site as a lazily read array.
+
+        Its shape is (n_positions, n_units); (n_documents, n_units) for a site without a
+        position axis.
+        """
+        if site in self._arrays:
+            return self._arrays[site]
+        if site not in self.sites:
+            raise SiteError(unknown_name("site", site, self.sites))
+        description = self.sites[site]
+        missing = self._missing.get(description.stream)
+        if missing is not None and description.per == "call":
+            missing = missing[self.streams[description.stream].document_start[1:] - 1]
+        matrix = open_matrix(self._fd, self._file[schema.ACTIVATIONS][site])
+        return self._arrays.setdefault(site, LazyArray(matrix, site, missing=missing))
+
+    def __contains__(self, site: object) -> bool:
+        return site in self.sites
+
+    def stream_of(self, site: str) -> Stream:
+        """Return the stream whose positions are the rows of a site."""
+        if site not in self.sites:
+            raise SiteError(unknown_name("site", site, self.sites))
+        return self.streams[self.sites[site].stream]
+
+    def unit(self, site: str, unit_index: int) -> np.ndarray:
+        """Return one unit over all positions, shape (n_positions,)."""
+        array = self[site]
+        if not 0 <= unit_index < array.shape[1]:
+            raise SelectionError(
+                f"Unit {unit_index} of {site} does not exist: that site has {array.shape[1]} "
+                f"units (0-{array.shape[1] - 1})."
+            )
+        return array[:, unit_index]
+
+    def document(self, document: int | str, stream: str | None = None) -> Document:
+        """Return one document by index or name, of the first stream unless another is named."""
+        return self.stream(stream).documents[document]
+
+    def stream(self, name: str | None = None) -> Stream:
+        """Return a stream by name, or the first one."""
+        if name is None:
+            return next(iter(self.streams.values()))
+        if name not in self.streams:
+            raise SelectionError(unknown_name("stream", name, self.streams))
+        return self.streams[name]
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._file.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,371 @@
+"""Writing a recording, so that a run killed at any moment loses nothing that was committed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from interp.errors import RecordingError, StorageError, unknown_name
+from interp.storage import schema
+from interp.storage.difference import describe_difference
+from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
+from interp.storage.layout import Layout, create_file, open_hdf5, read_layout
+from interp.storage.matrix import RawMatrix
+from interp.storage.plan import RecordingPlan
+from interp.storage.rawio import open_locked, sync, sync_directory
+from interp.storage.wording import size_text
+
+# Room left on the disk, so that the machine does not suffer from a full one.
+_SPARE_BYTES = 64 * 2**20
+_SYNC_INTERVAL_S = 10.0
+
+
+class RecordingWriter:
+    """Writes the values of a planned recording, segment by segment.
+
+    Made by `create` or `resume`; a context manager. Nothing is buffered: memory does not grow
+    with the recording. Rows may come in any order among the segments that are not committed yet.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    done_segments : int
+        Number of segments that are committed: the next to write is the one with this index.
+    """
+
+    def __init__(self, path: Path, plan: RecordingPlan, fd: int) -> None:
+        self.path, self._plan, self._fd = path, plan, fd
+        try:
+            with open_hdf5(path) as file:
+                self._layout: Layout = read_layout(fd, file)
+        except BaseException:
+            os.close(fd)
+            raise
+        shape = self._layout.checksums.shape
+        self._checksums = np.zeros(shape, "<u4")
+        self._written = np.zeros(shape, bool)
+        self._column = {name: i for i, name in enumerate(self._layout.columns)}
+        self.done_segments = 0
+        self._last_sync = time.monotonic()
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], plan: RecordingPlan, overwrite: bool = False
+    ) -> RecordingWriter:
+        """Lay out a new recording and return its writer.
+
+        Parameters
+        ----------
+        path : str or path-like
+        plan : RecordingPlan
+        overwrite : bool
+            Replace a file that is there already.
+
+        Raises
+        ------
+        RecordingError
+            If the file exists, another writer has it, or it cannot be created.
+        StorageError
+            If the disk is too small.
+        """
+        path = Path(path)
+        replaced = _check_target(path, overwrite)
+        _check_room(path, plan.n_bytes, replaced)
+        draft = path.with_name(path.name + ".new")
+        fd = open_locked(draft, str(path), create=True)
+        try:
+            create_file(draft, plan)
+            os.fsync(fd)
+            _check_target(path, overwrite)
+            os.replace(draft, path)
+        except BaseException as error:
+            draft.unlink(missing_ok=True)
+            os.close(fd)
+            if isinstance(error, OSError):
+                raise _creation_error(path, error) from error
+            raise
+        sync_directory(path.parent)
+        return cls(path, plan, fd)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str], plan: RecordingPlan) -> RecordingWriter:
+        """Return a writer that goes on after the last committed segment.
+
+        A complete recording gives a writer that has nothing left to do.
+
+        Raises
+        ------
+        RecordingError
+            If there is no recording, another writer has it, or the plan differs in its model,
+            corpus, sites, predictions, segments or schedule; the message says in which.
+        """
+        path = Path(path)
+        open_hdf5(path).close()
+        fd = open_locked(path, str(path))
+        try:
+            with open_hdf5(path) as file:
+                if difference := describe_difference(file, plan):
+                    raise RecordingError(f"{path} cannot be resumed: {difference}")
+        except BaseException:
+            os.close(fd)
+            raise
+        writer = cls(path, plan, fd)
+        writer._load_progress()
+        return writer
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments of the whole recording."""
+        return self._plan.n_segments
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the recording has been marked complete."""
+        value = self._layout.fingerprint.read(0, 1, np.array([0]))[0, 0]
+        return len(value) == schema.FINGERPRINT_LENGTH
+
+    def write(self, site: str, segment_index: int, values: np.ndarray) -> None:
+        """Write the values of one site for one segment.
+
+        Parameters
+        ----------
+        site : str
+        segment_index : int
+            At least `done_segments`; a segment may be written again until it is committed.
+        values : array, shape (n_rows, n_units)
+            One row per position of the segment; for a site without a position axis, one per
+            document whose last position lies in the segment.
+
+        Raises
+        ------
+        StorageError
+            If a value does not fit the storage type, is NaN or infinite (unless the plan stores
+            those), or the disk is full. The recording can be resumed after each of these.
+        """
+        if site not in self._plan.sites:
+            raise RecordingError(unknown_name("site", site, self._plan.sites))
+        description = self._plan.sites[site]
+        matrix = self._layout.columns[site]
+        start, stop = self.rows(site, segment_index)
+        values = np.asarray(values)
+        if values.shape != (stop - start, description.n_units):
+            raise ValueError(
+                f"segment {segment_index} of {site} has shape "
+                f"{(stop - start, description.n_units)}, not {values.shape}"
+            )
+        stored = narrow(values, matrix.dtype)
+        if bad := first_nonfinite(values, stored, self._plan.nonfinite == "store"):
+            raise StorageError(
+                explain_nonfinite(self._plan, description, values, start, bad) + self._state()
+            )
+        self._put(site, segment_index, start, stored)
+
+    def write_predictions(
+        self,
+        segment_index: int,
+        top_ids: np.ndarray,
+        top_probabilities: np.ndarray,
+        loss: np.ndarray,
+    ) -> None:
+        """Write what the model predicts at the positions of one segment.
+
+        Parameters
+        ----------
+        segment_index : int
+        top_ids : array of int, shape (n_rows, top_k)
+            Most probable first.
+        top_probabilities : array of float, shape (n_rows, top_k)
+        loss : array of float, shape (n_rows,)
+            Negative log-probability (natural logarithm) of the actual id; NaN where there is none.
+        """
+        plan = self._plan.predictions
+        if plan is None:
+            raise ValueError("the plan of this recording has no predictions")
+        start, stop = self._layout.segments[plan.stream][segment_index].tolist()
+        parts = {
+            schema.TOP_ID: (top_ids, (stop - start, plan.top_k)),
+            schema.TOP_PROBABILITY: (top_probabilities, (stop - start, plan.top_k)),
+            schema.LOSS: (loss, (stop - start,)),
+        }
+        for part, (values, shape) in parts.items():
+            name = f"{schema.PREDICTIONS}/{part}"
+            array = np.asarray(values)
+            if array.shape != shape:
+                raise ValueError(f"{part} has shape {shape}, not {array.shape}")
+            stored = array.astype(self._layout.columns[name].dtype)
+            self._put(name, segment_index, start, stored.reshape(stop - start, -1))
+
+    def rows(self, site: str, segment_index: int) -> tuple[int, int]:
+        """Return the first and one-past-last row of a site that a segment fills."""
+        description = self._plan.sites[site]
+        start, stop = self._layout.segments[description.stream][segment_index].tolist()
+        if description.per == "position":
+            return start, stop
+        ends = self._plan.stream[description.stream].document_start[1:]
+        first, last = np.searchsorted(ends, [start, stop], side="right").tolist()
+        return first, last
+
+    def commit(self, done_segments: int) -> None:
+        """Make the segments before `done_segments` part of the recording.
+
+        Their values are in the file before the counter says so.
+        """
+        first = self.done_segments
+        if not first <= done_segments <= self.n_segments:
+            raise ValueError(f"commit({done_segments}) after {first} of {self.n_segments} segments")
+        missing = np.argwhere(~self._written[first:done_segments])
+        if len(missing):
+            name = list(self._column)[missing[0][1]]
+            raise ValueError(f"segment {first + missing[0][0]} of {name} has not been written")
+        self._guard(self._layout.checksums.write_rows, first, self._checksums[first:done_segments])
+        self._write_number(self._layout.done, done_segments)
+        self.done_segments = done_segments
+        if time.monotonic() - self._last_sync > _SYNC_INTERVAL_S:
+            self._sync()
+
+    def complete(self) -> None:
+        """Mark the recording complete; from here on it does not change any more."""
+        if self.is_complete:
+            return
+        if self.done_segments != self.n_segments:
+            raise ValueError(f"{self.done_segments} of {self.n_segments} segments are committed")
+        self._sync()
+        value = fingerprint(self._layout.digests, self._checksums)
+        data = np.array([[value.encode()]], self._layout.fingerprint.dtype)
+        self._guard(self._layout.fingerprint.write_rows, 0, data)
+        self._guard(sync, self._fd)
+
+    def close(self) -> None:
+        """Let the file go. What was committed can be read, and resumed by another writer."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _put(self, name: str, segment_index: int, start: int, stored: np.ndarray) -> None:
+        """Write rows of one column and note their checksum."""
+        if segment_index < self.done_segments:
+            raise ValueError(f"segment {segment_index} is committed and does not change any more")
+        stored = np.ascontiguousarray(stored)
+        self._guard(self._layout.columns[name].write_rows, start, stored)
+        cell = segment_index, self._column[name]
+        self._checksums[cell] = checksum(stored)
+        self._written[cell] = True
+
+    def _guard(self, action: Callable[..., None], *arguments: object) -> None:
+        """Do something to the file; a full disk is told with what to do about it."""
+        try:
+            action(*arguments)
+        except StorageError as error:
+            free = shutil.disk_usage(self.path.parent).free
+            raise StorageError(
+                f"{self.path}: {error} {size_text(free)} are free, the whole recording takes "
+                f"{size_text(self._plan.n_bytes)}. Make room and resume." + self._state()
+            ) from error
+
+    def _state(self) -> str:
+        done, total = self.done_segments, self.n_segments
+        return f" {done:,} of {total:,} segments are committed in {self.path} and stay valid."
+
+    def _write_number(self, place: RawMatrix, value: int) -> None:
+        self._guard(place.write_rows, 0, np.array([[value]], "<i8"))
+
+    def _sync(self) -> None:
+        """Let everything that is committed survive a power cut, and note how much that is."""
+        self._guard(sync, self._fd)
+        self._write_number(self._layout.synced, self.done_segments)
+        self._last_sync = time.monotonic()
+
+    def _load_progress(self) -> None:
+        """Take up what an earlier writer committed.
+
+        What a power cut may have lost lies after the last sync; its checksums are compared.
+        """
+        layout = self._layout
+        done = int(layout.done.read(0, 1, np.array([0]))[0, 0])
+        synced = int(layout.synced.read(0, 1, np.array([0]))[0, 0])
+        stored = layout.checksums.read(0, done, np.arange(len(self._column)))
+        good = synced
+        while good < done and np.array_equal(self._checksums_in_file(good), stored[good]):
+            good += 1
+        self._checksums[:good] = stored[:good]
+        self._written[:good] = True
+        self.done_segments = good
+
+    def _checksums_in_file(self, segment_index: int) -> np.ndarray:
+        """Return the checksums of what the file holds for one segment."""
+        found = np.zeros(len(self._column), "<u4")
+        for name, i in self._column.items():
+            if name in self._plan.sites:
+                start, stop = self.rows(name, segment_index)
+            else:
+                assert self._plan.predictions is not None
+                rows = self._layout.segments[self._plan.predictions.stream]
+                start, stop = rows[segment_index].tolist()
+            matrix = self._layout.columns[name]
+            found[i] = checksum(matrix.read(start, stop, np.arange(matrix.shape[1])))
+        return found
+
+
+def checksum(rows: np.ndarray) -> int:
+    """Return the CRC-32 of rows as stored: row after row, little-endian."""
+    return zlib.crc32(memoryview(np.ascontiguousarray(rows).view("u1")))
+
+
+def fingerprint(digests: Mapping[str, str], checksums: np.ndarray) -> str:
+    """Return the hash that stands for the contents of a recording, 64 hexadecimal digits.
+
+    It covers streams, sites, predictions and every value; not the provenance, so that the same
+    run made again on another day is the same recording.
+    """
+    hashed = hashlib.sha256()
+    for name in sorted(digests):
+        if name not in ("schedule", "model"):
+            hashed.update(f"{name} {digests[name]}\n".encode())
+    hashed.update(np.ascontiguousarray(checksums, "<u4").tobytes())
+    return hashed.hexdigest()
+
+
+def _check_target(path: Path, overwrite: bool) -> int:
+    """Refuse a path that cannot or must not be written; return the bytes it would give back."""
+    if not path.parent.is_dir():
+        raise RecordingError(f"There is no directory {path.parent} to write {path.name} into.")
+    if path.is_dir():
+        raise RecordingError(f"{path} is a directory; give the recording a file's name.")
+    if not path.exists():
+        return 0
+    if not overwrite:
+        raise RecordingError(
+            f"{path} exists already. Resume it, overwrite it on purpose, or choose another name."
+        )
+    os.close(open_locked(path, str(path)))
+    return path.stat().st_blocks * 512
+
+
+def _check_room(path: Path, needed: int, replaced: int) -> None:
+    """Refuse a recording that does not fit on the disk."""
+    free = shutil.disk_usage(path.parent).free + replaced
+    if needed + _SPARE_BYTES > free:
+        raise StorageError(
+            f"The recording takes {size_text(needed)}, but only {size_text(free)} are free for "
+            f"{path}. Record fewer sites or documents, or choose another disk."
+        )
+
+
+def _creation_error(path: Path, error: OSError) -> StorageError:
+    full = error.errno == errno.ENOSPC or "No space left" in str(error)
+    reason = "the disk is full" if full else str(error)
+    return StorageError(f"{path} cannot be created: {reason}.")
