@@ -28,8 +28,8 @@ for _variable in (
 # A terminal's width and colours must not decide what a command prints.
 os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb", HF_HUB_OFFLINE="1")
 
-import pytest
-from hypothesis import HealthCheck, settings
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 BROWSER_ARGUMENTS = [

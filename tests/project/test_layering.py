@@ -1,0 +1,69 @@
+"""Who may import whom: interp knows neither probes nor dashboard, probes knows no dashboard.
+
+The command line and `interp.show` are the two places that import upward, inside a function.
+"""
+
+import ast
+
+import pytest
+
+from tests.project.source import PACKAGES, all_imports, modules
+
+MAY_IMPORT = {"interp": set(), "probes": {"interp"}, "dashboard": {"interp", "probes"}}
+
+
+def _package(name):
+    return name.split(".")[0]
+
+
+def _is_upward_place(module):
+    return module == "interp.showing" or module.startswith("interp.cli.")
+
+
+def test_all_three_packages_are_there():
+    assert {_package(name) for name in modules()} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_lies_below_it(package):
+    wrong = []
+    for found in all_imports():
+        other = _package(found.imported)
+        if _package(found.importer) != package or other == package or other not in PACKAGES:
+            continue
+        allowed = other in MAY_IMPORT[package] or (
+            package == "interp" and found.is_lazy and _is_upward_place(found.importer)
+        )
+        if not allowed:
+            wrong.append(f"{found.importer}:{found.line} imports {found.imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_imports_tests_or_benchmarks():
+    outside = ("tests", "benchmarks")
+    wrong = [found for found in all_imports() if _package(found.imported) in outside]
+    assert not wrong
+
+
+# One idea per module. Past 400 lines, the reason is written here or the module is split.
+REASONS_FOR_LENGTH: dict[str, str] = {}
+
+
+def test_modules_are_small():
+    def n_lines(tree):
+        return max((node.end_lineno for node in tree.body), default=0)
+
+    long = {name: n_lines(tree) for name, tree in modules().items() if n_lines(tree) > 400}
+    assert set(long) == set(REASONS_FOR_LENGTH), long
+
+
+def test_functions_fit_a_screen():
+    long = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                documented = ast.get_docstring(node) is not None
+                body = node.body[1:] if documented else node.body
+                if body and node.end_lineno - body[0].lineno > 70:
+                    long.append(f"{name}:{node.lineno} {node.name}")
+    assert not long, "\n".join(long)

@@ -1,0 +1,26 @@
+"""Style and types are checked with the tests, so that one run shows everything that is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.project.source import ROOT
+
+
+def _run(*command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_ruff_finds_nothing():
+    status, output = _run("ruff", "check", "--output-format=concise", ".")
+    assert status == 0, output
+
+
+@pytest.mark.timeout(600)
+def test_mypy_finds_nothing():
+    status, output = _run("mypy")
+    assert status == 0, output
