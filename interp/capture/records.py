@@ -1,0 +1,121 @@
+"""What a recorder has recorded: one list of calls per site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from interp.errors import CaptureError
+from interp.sites import SiteDescription
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The values of one site from one call.
+
+    Attributes
+    ----------
+    values : Tensor
+        Detached, on the model's device. (batch, steps, n_units) when the site has an axis of
+        steps, else the module's own shape.
+    lengths : Tensor or None
+        (batch,) int64 on the CPU, the steps of each row when they differ; values past them are 0.
+    """
+
+    values: Tensor
+    lengths: Tensor | None = None
+
+
+@dataclass
+class _Site:
+    description: SiteDescription
+    calls: list[Captured] = field(default_factory=list)
+    steps: list[Tensor] = field(default_factory=list)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return NumPy's name of a torch type (``"bfloat16"`` where NumPy has none)."""
+    return str(dtype).removeprefix("torch.")
+
+
+class Store:
+    """The calls of every site that fired, and descriptions that outlive `clear`."""
+
+    def __init__(self) -> None:
+        self._sites: dict[str, _Site] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sites
+
+    def descriptions(self) -> Iterator[SiteDescription]:
+        """Yield the description of each site that fired, in the order of firing."""
+        return (site.description for site in self._sites.values())
+
+    def add(self, description: SiteDescription, captured: Captured) -> None:
+        """Append one call to a site."""
+        self._site(description).calls.append(captured)
+
+    def add_step(self, description: SiteDescription, values: Tensor) -> None:
+        """Append one step, (batch, n_units), to the call that `end_forward` will close."""
+        self._site(description).steps.append(values)
+
+    def _site(self, description: SiteDescription) -> _Site:
+        site = self._sites.get(description.name)
+        if site is None:
+            site = self._sites[description.name] = _Site(description)
+        return site
+
+    def end_forward(self) -> None:
+        """Stack the steps seen so far into one call per site.
+
+        Steps of unequal shapes (a batch that shrinks) stay separate calls.
+        """
+        for site in self._sites.values():
+            if not site.steps:
+                continue
+            steps, site.steps = site.steps, []
+            if all(step.shape == steps[0].shape for step in steps):
+                site.calls.append(Captured(torch.stack(steps, 1)))
+            else:
+                site.calls.extend(Captured(step.unsqueeze(1)) for step in steps)
+
+    def calls(self, name: str) -> list[Captured]:
+        """Return what the site recorded, one entry per call."""
+        return self._sites[name].calls
+
+    def single(self, name: str) -> Captured:
+        """Return the site's only call.
+
+        Raises
+        ------
+        CaptureError
+            When the site was called several times, or its calls were taken.
+        """
+        calls = self._sites[name].calls
+        if len(calls) == 1:
+            return calls[0]
+        module = self._sites[name].description.module
+        if not calls:
+            raise CaptureError(f"The values of {name!r} were taken by take() and are gone.")
+        raise CaptureError(
+            f"{name!r} was recorded {len(calls)} times (its module was called several times, or "
+            f"the model ran several times), so there is no single value. recorder.calls({name!r}) "
+            f"is the list of them; take() after each run of the model keeps runs apart; where "
+            f"each call is one step of a sequence, Recorder(..., steps=[{module!r}]) stacks them."
+        )
+
+    def take(self) -> dict[str, Captured]:
+        """Return each site's only call and forget the values."""
+        taken = {name: self.single(name) for name, site in self._sites.items() if site.calls}
+        for site in self._sites.values():
+            site.calls = []
+        return taken
+
+
+def describe_values(description: SiteDescription, values: Tensor) -> SiteDescription:
+    """Return the description with the number of units and the type of `values`."""
+    n_units = values.shape[-1] if values.ndim else 1
+    return replace(description, n_units=n_units, dtype=dtype_name(values.dtype))

@@ -1,0 +1,273 @@
+"""The handler of torch's fused recurrent functions: every layer's hidden states, cells and gates.
+
+``torch.lstm`` and its siblings run all layers in one call and return the top layer's hidden
+states. Here the call is run one layer at a time through the same function, which costs the same
+and shows every layer; `reconstruction` derives cells and gates from that.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from interp.capture.mode import Function, handles
+from interp.capture.modules import offers
+from interp.capture.packed import unpack
+from interp.capture.reconstruction import Weights, reconstruct
+from interp.capture.session import Place
+from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
+
+SIGNALS_OF = {
+    torch.lstm: (HIDDEN, CELL, *LSTM_GATES),
+    torch.gru: (HIDDEN, *GRU_GATES),
+    torch.rnn_tanh: (HIDDEN,),
+    torch.rnn_relu: (HIDDEN,),
+}
+"""What each fused function can show, in model order."""
+
+_DENSE = ("data", "state", "weights", "has_biases", "n_layers", "dropout", "train", "bidirectional")
+_PACKED = ("data", "batch_sizes", *_DENSE[1:])
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of a fused recurrent function.
+
+    Attributes
+    ----------
+    function : callable
+        ``torch.lstm``, ``torch.gru``, ``torch.rnn_tanh`` or ``torch.rnn_relu``.
+    data : Tensor
+        (steps, batch, n_inputs), with the first two swapped when `batch_first`, or
+        (rows, n_inputs) when packed.
+    state : tuple of Tensor
+        Initial hidden, and cell for an LSTM, each (layers × directions, batch, n_units).
+    weights : list of Tensor
+        The flat list of all layers.
+    """
+
+    function: Function
+    data: Tensor
+    state: tuple[Tensor, ...]
+    weights: Sequence[Tensor]
+    has_biases: bool
+    n_layers: int
+    dropout: float
+    train: bool
+    bidirectional: bool
+    batch_first: bool = False
+    batch_sizes: Tensor | None = None
+
+    @classmethod
+    def bind(cls, function: Function, args: tuple[Any, ...]) -> Call:
+        """Name the positional arguments of a call."""
+        is_lstm = function is torch.lstm
+        state_at_2 = isinstance(args[2], tuple | list) if is_lstm else isinstance(args[2], Tensor)
+        packed = isinstance(args[1], Tensor) and state_at_2
+        names = _PACKED if packed else (*_DENSE, "batch_first")
+        named = dict(zip(names, args, strict=True))
+        state = named.pop("state")
+        return cls(function, state=tuple(state) if is_lstm else (state,), **named)
+
+    @property
+    def n_directions(self) -> int:
+        """1, or 2 when bidirectional."""
+        return 2 if self.bidirectional else 1
+
+    def layer(self, index: int, data: Tensor) -> Call:
+        """Return the call of one layer alone, fed with `data`."""
+        n = self.n_directions
+        per_layer = len(self.weights) // self.n_layers
+        return Call(
+            self.function,
+            data,
+            tuple(part[index * n : (index + 1) * n] for part in self.state),
+            self.weights[index * per_layer : (index + 1) * per_layer],
+            self.has_biases,
+            1,
+            0.0,
+            self.train,
+            self.bidirectional,
+            self.batch_first,
+            self.batch_sizes,
+        )
+
+    def run(self) -> tuple[Tensor, ...]:
+        """Call the function: output, last hidden and, for an LSTM, last cell."""
+        state = self.state if self.function is torch.lstm else self.state[0]
+        rest = (
+            state, self.weights, self.has_biases, self.n_layers, self.dropout, self.train,
+            self.bidirectional,
+        )  # fmt: skip
+        if self.batch_sizes is None:
+            return self.function(self.data, *rest, self.batch_first)
+        return self.function(self.data, self.batch_sizes, *rest)
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """One layer of a call: its call alone, and what that returned."""
+
+    call: Call
+    result: tuple[Tensor, ...]
+
+
+def run_layers(call: Call) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
+    """Run a call layer by layer; return what the whole call returns, and each layer's part."""
+    runs: list[LayerRun] = []
+    data = call.data
+    for index in range(call.n_layers):
+        layer = call.layer(index, data)
+        result = layer.run()
+        runs.append(LayerRun(layer, result))
+        data = result[0]
+        if call.train and call.dropout and index < call.n_layers - 1:
+            data = torch.dropout(data, call.dropout, True)
+    if len(runs) == 1:
+        return runs[0].result, runs
+    last = (torch.cat(parts) for parts in zip(*(run.result[1:] for run in runs), strict=True))
+    return (data, *last), runs
+
+
+_verified: weakref.WeakKeyDictionary[nn.Module, dict[Any, bool]] = weakref.WeakKeyDictionary()
+"""Which modules gave the same bits layer by layer, by kind of call."""
+
+
+def _run(call: Call, module: nn.Module) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
+    """Return the result of the original call, to the bit, and each layer's part."""
+    if call.n_layers == 1:
+        result = call.run()
+        return result, [LayerRun(call, result)]
+    if call.train and call.dropout:
+        return _run_with_dropout(call)
+    known = _verified.setdefault(module, {})
+    key = _kind(call)
+    if key not in known:
+        result = call.run()
+        with torch.no_grad():
+            again, runs = run_layers(call)
+        known[key] = _same_bits(result, again)
+        return result, runs
+    if known[key]:
+        return run_layers(call)
+    result = call.run()
+    with torch.no_grad():
+        return result, run_layers(call)[1]
+
+
+def _kind(call: Call) -> tuple[Any, ...]:
+    """Return what decides which kernels a call takes; on an accelerator the shapes do, too."""
+    data = call.data
+    return (
+        call.function, call.n_layers, call.has_biases, call.bidirectional, call.train,
+        call.batch_first, call.batch_sizes is None, data.dtype, data.device,
+        torch.is_grad_enabled(), torch.get_num_threads(),
+        torch.is_autocast_enabled(data.device.type),
+        None if data.device.type == "cpu" else tuple(data.shape),
+    )  # fmt: skip
+
+
+def _same_bits(one: Iterable[Tensor], other: Iterable[Tensor]) -> bool:
+    return all(
+        torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _run_with_dropout(call: Call) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
+    """Run a call with dropout between its layers twice, from the same random state."""
+    device = call.data.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+        again, runs = run_layers(call)
+    result = call.run()
+    if not _same_bits(result, again):
+        raise NotImplementedError
+    return result, runs
+
+
+@offers
+def _sites(module: nn.Module) -> Iterator[SiteName]:
+    if not isinstance(module, nn.RNNBase):
+        return
+    function = {"LSTM": torch.lstm, "GRU": torch.gru}.get(module.mode, torch.rnn_tanh)
+    for layer in range(module.num_layers):
+        for reverse in (False, True)[: 2 if module.bidirectional else 1]:
+            for signal in SIGNALS_OF[function]:
+                yield SiteName("", signal, layer, reverse)
+
+
+@handles(*SIGNALS_OF)
+def handle(
+    places: Sequence[Place], function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Run a fused recurrent function and record what each place wants of it."""
+    call = Call.bind(function, args)
+    wanted = [
+        (place, layer, reverse, signals)
+        for place in places
+        for layer in range(call.n_layers)
+        for reverse in (False, True)[: call.n_directions]
+        if (signals := [s for s in SIGNALS_OF[function] if place.wants(s, layer, reverse)])
+    ]
+    if not wanted:
+        return function(*args, **kwargs)
+    result, runs = _run(call, places[-1].module)
+    with torch.no_grad():
+        for place, layer, reverse, signals in wanted:
+            _record(place, runs[layer], layer, reverse, signals, layer == call.n_layers - 1)
+    return result
+
+
+def _record(
+    place: Place, run: LayerRun, layer: int, reverse: bool, signals: list[str], is_top: bool
+) -> None:
+    """Record signals of one layer and direction; only the top layer's output is the model's."""
+    hidden = run.result[0].detach()
+    if run.call.bidirectional:
+        hidden = hidden.chunk(2, -1)[reverse]
+    values = {HIDDEN: hidden}
+    if signals != [HIDDEN]:
+        values |= _derive(run, hidden, reverse, [s for s in signals if s != HIDDEN])
+    for signal in signals:
+        found, lengths = values[signal], None
+        copy = is_top and signal == HIDDEN
+        if run.call.batch_sizes is not None:
+            found, lengths = unpack(_packed_like(place, found, run.call.batch_sizes))
+            copy = False
+        elif not (signal == HIDDEN and run.call.batch_first):
+            found = found.transpose(0, 1)
+        place.record(signal, found, layer=layer, reverse=reverse, lengths=lengths, copy=copy)
+
+
+def _packed_like(place: Place, data: Tensor, batch_sizes: Tensor) -> PackedSequence:
+    """Return packed rows with the order of the sequence that the module was called with."""
+    for value in (*place.arguments[-1][0], *place.arguments[-1][1].values()):
+        if isinstance(value, PackedSequence):
+            return PackedSequence(data, batch_sizes, value.sorted_indices, value.unsorted_indices)
+    return PackedSequence(data, batch_sizes)
+
+
+def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) -> dict[str, Tensor]:
+    """Return the cells and gates of one layer and direction, time first or packed."""
+    call = run.call
+    per_direction = len(call.weights) // call.n_directions
+    mine = call.weights[reverse * per_direction : (reverse + 1) * per_direction]
+    data = call.data
+    if call.batch_first:
+        data, hidden = data.transpose(0, 1), hidden.transpose(0, 1)
+    return reconstruct(
+        "gru" if call.function is torch.gru else "lstm",
+        data.detach(),
+        hidden,
+        tuple(part[int(reverse)].detach() for part in call.state),
+        Weights.of([weight.detach() for weight in mine], call.has_biases),
+        reverse,
+        call.batch_sizes,
+        signals,
+    )

@@ -1,0 +1,266 @@
+"""One run of a recorder: the hooks on the model, the stack of running modules, the records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.hooks import RemovableHandle
+
+from interp.capture.mode import active
+from interp.capture.modules import ModuleNames, is_from_torch, offered_by
+from interp.capture.packed import unpack
+from interp.capture.records import Captured, Store, dtype_name
+from interp.capture.wanted import Wanted
+from interp.errors import CaptureError
+from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
+
+TRAIN_MODE = (
+    "{what} is in train mode, where dropout and batch statistics change what is recorded. "
+    "Call model.eval() first, or pass Recorder(..., train_mode=True) to record it as it is."
+)
+
+
+class Place:
+    """A module of a model while one recorder watches it; what a handler talks to.
+
+    Attributes
+    ----------
+    path : str
+        The module's path.
+    module : nn.Module
+        The module.
+    per_step : bool
+        Whether each call of the module is one step of a sequence.
+    arguments : list of (tuple, dict)
+        The arguments of the calls that are running, innermost last.
+    """
+
+    def __init__(self, session: Session, path: str, module: nn.Module, per_step: bool) -> None:
+        self.path = path
+        self.module = module
+        self.per_step = per_step
+        self.arguments: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
+        self._session = session
+        self._wants: dict[tuple[str, int | None, bool], bool] = {}
+        self._descriptions: dict[tuple[str, int | None, bool], SiteDescription] = {}
+
+    def wants(self, signal: str, layer: int | None = None, reverse: bool = False) -> bool:
+        """Return whether the recorder was asked for this signal of the module."""
+        key = signal, layer, reverse
+        if key not in self._wants:
+            site = SiteName(self.path, signal, layer, reverse)
+            self._wants[key] = self._session.wanted(site)
+        return self._wants[key]
+
+    def record(
+        self,
+        signal: str,
+        values: Tensor,
+        *,
+        layer: int | None = None,
+        reverse: bool = False,
+        lengths: Tensor | None = None,
+        per: str | None = None,
+        copy: bool = False,
+    ) -> None:
+        """Record the values of one call.
+
+        Parameters
+        ----------
+        signal : str
+            The signal.
+        values : Tensor
+            (batch, steps, n_units), or the module's own shape.
+        layer, reverse
+            The layer and direction inside a fused recurrent module.
+        lengths : Tensor, optional
+            (batch,) int64, where rows have different numbers of steps.
+        per : {"position", "call"}, optional
+            Whether there is an axis of steps; tensors of three axes have one unless said.
+        copy : bool
+            Must be true for a tensor that the model's code can reach: it may change it in place.
+        """
+        values = values.detach()
+        if self.per_step and values.ndim <= 2:
+            step = values if values.ndim == 2 else values.reshape(1, -1)
+            description = self._describe(signal, layer, reverse, step, "position")
+            self._session.store.add_step(description, step.clone() if copy else step)
+            return
+        if per is None:
+            per = "position" if values.ndim == 3 else "call"
+        if per == "position" and lengths is None:
+            values, lengths, copy = self._session.trim(values, copy)
+        description = self._describe(signal, layer, reverse, values, per)
+        captured = Captured(values.clone() if copy else values, lengths)
+        self._session.store.add(description, captured)
+
+    def _describe(
+        self, signal: str, layer: int | None, reverse: bool, values: Tensor, per: str
+    ) -> SiteDescription:
+        key = signal, layer, reverse
+        if key not in self._descriptions:
+            site = SiteName(self.path, signal, layer, reverse)
+            self._descriptions[key] = SiteDescription(
+                name=str(site),
+                module=self.path,
+                signal=signal,
+                n_units=values.shape[-1] if values.ndim else 1,
+                dtype=dtype_name(values.dtype),
+                layer=layer,
+                direction=site.direction,
+                per=per,
+            )
+        return self._descriptions[key]
+
+
+class Session:
+    """What exists while a recorder records: hooks, stack and store, for one thread.
+
+    Parameters
+    ----------
+    names : ModuleNames
+        The model's modules.
+    wanted : Wanted
+        The sites that were asked for.
+    per_step : callable
+        Whether a module, by its path, is called once per step.
+    train_mode : bool
+        Whether a model in train mode is accepted.
+    batch_first : bool
+        Layout of the three-axis tensors of plain modules.
+    lengths : Tensor or None
+        (batch,) steps of the rows of a padded batch.
+    """
+
+    def __init__(
+        self,
+        names: ModuleNames,
+        wanted: Wanted,
+        per_step: Callable[[str, nn.Module], bool],
+        train_mode: bool = False,
+        batch_first: bool = True,
+        lengths: Tensor | None = None,
+    ) -> None:
+        self.names = names
+        self.wanted = wanted
+        self.store = Store()
+        self.stack: list[Place] = []
+        self.needs_mode = wanted.handled
+        self.lengths = lengths
+        self._per_step = per_step
+        self._train_mode = train_mode
+        self._batch_first = batch_first
+        self._thread = threading.get_ident()
+        self._resources = ExitStack()
+
+    def open(self) -> None:
+        """Put the hooks on the model and start the mode."""
+        with ExitStack() as undo:
+            for path, module in self._hooked():
+                for handle in self._hook(path, module):
+                    undo.callback(handle.remove)
+            active.enter(self)
+            undo.callback(active.leave, self)
+            self._resources = undo.pop_all()
+
+    def close(self) -> None:
+        """Take everything off again."""
+        self.stack.clear()
+        self._resources.close()
+        self.store.end_forward()
+
+    def trim(self, values: Tensor, copy: bool) -> tuple[Tensor, Tensor | None, bool]:
+        """Return values with zeros past the lengths that the user gave, and these lengths."""
+        lengths = self.lengths
+        if lengths is None or values.ndim != 3 or len(values) != len(lengths):
+            return values, None, copy
+        if values.shape[1] < int(lengths.max()):
+            return values, None, copy
+        padding = torch.arange(values.shape[1]) >= lengths[:, None]
+        return values.masked_fill(padding[..., None].to(values.device), 0), lengths, False
+
+    def _hooked(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the modules that need hooks.
+
+        Besides those whose input or output is wanted these are the model itself, which begins
+        and ends a forward, and, when functions are handled, every module that may call one: so
+        that a call is never put down to a module further out.
+        """
+        for path, module in self.names.modules.items():
+            if module in self.wanted.unhookable:
+                continue
+            if (
+                path == self.names.root
+                or self.wanted(SiteName(path, OUTPUT))
+                or self.wanted(SiteName(path, INPUT))
+                or (self.needs_mode and (not is_from_torch(module) or offered_by(module)))
+            ):
+                yield path, module
+
+    def _hook(self, path: str, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
+        place = Place(self, path, module, self._per_step(path, module))
+        is_root = path == self.names.root
+
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if threading.get_ident() != self._thread:
+                return
+            if is_root:
+                self._begin_forward(module)
+            if place.wants(INPUT):
+                self._record_whole(place, INPUT, (args, kwargs))
+            place.arguments.append((args, kwargs))
+            self.stack.append(place)
+
+        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            if threading.get_ident() != self._thread or place not in self.stack:
+                return
+            while self.stack.pop() is not place:
+                pass  # left behind by an exception that no hook saw
+            place.arguments.pop()
+            if place.wants(OUTPUT):
+                self._record_whole(place, OUTPUT, output)
+            if is_root and not place.per_step and not self.stack:
+                self.store.end_forward()
+
+        return (
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True, always_call=True),
+        )
+
+    def _begin_forward(self, model: nn.Module) -> None:
+        if not self._train_mode and model.training:
+            raise CaptureError(TRAIN_MODE.format(what="The model"))
+
+    def _record_whole(self, place: Place, signal: str, value: Any) -> None:
+        """Record a module's input or output, with the batch first where the layout is known."""
+        found = first_tensor(value)
+        if found is None:
+            return
+        if isinstance(found, PackedSequence):
+            values, lengths = unpack(found)
+            place.record(signal, values, lengths=lengths)
+            return
+        recurrent = isinstance(place.module, nn.RNNBase)
+        if recurrent and found.ndim == 2:
+            found = found.unsqueeze(0)
+        elif found.ndim == 3 and not (place.module.batch_first if recurrent else self._batch_first):
+            found = found.transpose(0, 1)
+        place.record(signal, found, copy=True)
+
+
+def first_tensor(value: Any) -> Tensor | PackedSequence | None:
+    """Return the first tensor or packed sequence inside tuples, lists and mappings."""
+    if isinstance(value, Tensor | PackedSequence):
+        return value
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        return None
+    found = (first_tensor(item) for item in value)
+    return next((item for item in found if item is not None), None)
