@@ -1,0 +1,88 @@
+"""A corpus in memory: named documents in a fixed order, and a hash of what they say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from interp.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Document:
+    """One contiguous text; the state of a model starts fresh at its start.
+
+    Attributes
+    ----------
+    name : str
+        What the user sees: a path as typed, or below a directory as typed, or ``file.txt:12``.
+    text : str
+        As it stands in the file: line ends and tabs untouched.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Corpus(Sequence[Document]):
+    """Documents in the order in which a recording holds them.
+
+    Text is held in memory. A recording is hundreds to thousands of times as large as its text,
+    so a disk that holds the one goes with a memory that holds the other.
+
+    Attributes
+    ----------
+    documents : tuple of Document
+        At least one, none of them empty.
+    source : str
+        Where they come from, in the user's words.
+    n_empty : int
+        Documents without a character, which were left out.
+    """
+
+    documents: tuple[Document, ...]
+    source: str = "documents"
+    n_empty: int = 0
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+        return self.documents[index]
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.documents)
+
+    @property
+    def n_characters(self) -> int:
+        """Characters of all documents together."""
+        return sum(len(document.text) for document in self.documents)
+
+    def hash(self) -> str:
+        """Return the SHA-256 of the texts and where they are cut, in hexadecimal.
+
+        Names do not count: the same files reached through another path are the same corpus.
+        """
+        digest = hashlib.sha256()
+        for document in self.documents:
+            raw = document.text.encode("utf-8", "surrogatepass")
+            digest.update(len(raw).to_bytes(8, "little"))
+            digest.update(raw)
+        return digest.hexdigest()
+
+
+def as_corpus(documents: Sequence[Document], source: str) -> Corpus:
+    """Return a corpus of the documents that hold text.
+
+    Raises
+    ------
+    CorpusError
+        If none does.
+    """
+    kept = tuple(document for document in documents if document.text)
+    if not kept:
+        what = "no document" if not documents else f"{len(documents)} documents, all of them empty"
+        raise CorpusError(f"The corpus is empty: {source} holds {what}. Name a source with text.")
+    return Corpus(kept, source, len(documents) - len(kept))
