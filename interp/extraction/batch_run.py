@@ -1,0 +1,327 @@
+"""Recording a model that takes batches of a DataLoader: run into part files, then assemble."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from interp.errors import CaptureError, CorpusError, RecordingError, StorageError
+from interp.extraction.batches import (
+    batch_hash,
+    checked_lengths,
+    row_lengths,
+    run_forward,
+    to_device,
+)
+from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
+from interp.extraction.engine import describe_sites, make_recorder
+from interp.extraction.estimate import Estimate, format_bytes
+from interp.extraction.options import Options
+from interp.extraction.parts import BatchRecord, Parts
+from interp.extraction.pipeline import StepResult, WriterThread
+from interp.extraction.progress import Display, Meter
+from interp.extraction.provenance import collect
+from interp.extraction.stopping import keeping_what_is_done
+from interp.extraction.summary import Summary
+from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_recording
+
+if TYPE_CHECKING:
+    from interp.capture import Recorder
+    from interp.models import LoadedModel
+
+STREAM = "text"
+#: Rows copied at a time when the recording is assembled.
+_BLOCK = 8192
+
+
+class BatchRun:
+    """One recording of one model over an iterable of batches; every row is a document.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        An adapter is not needed.
+    batches : iterable
+        Gone through once; to resume it must give the same batches again.
+    options, display
+        As for :class:`interp.extraction.text_run.TextRun`.
+    forward, lengths, names : callable, optional
+        As for :func:`interp.extraction.record`.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        batches: Iterable[Any],
+        options: Options,
+        display: Display,
+        forward: Callable[[Any, Any], Any] | None = None,
+        lengths: Callable[[Any], Any] | None = None,
+        names: Callable[[Any], Sequence[str]] | None = None,
+    ) -> None:
+        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Path):
+            raise CorpusError(
+                f"The corpus is a {type(batches).__name__}; with forward= it must give batches, "
+                "as a DataLoader does."
+            )
+        self._loaded = loaded
+        self._batches = batches
+        self._options = options
+        self._display = display
+        self._forward = forward or run_forward
+        self._lengths = lengths
+        self._names = names
+        self._dtype = storage_dtype(options.dtype)
+        self._folder = options.output.with_name(options.output.name + ".parts")
+        self._n_documents = 0
+
+    def record(self) -> Summary:
+        """Record everything and return what was done; see :func:`interp.extraction.record`."""
+        if done := self._finished():
+            return done
+        self._check_folder()
+        torch.manual_seed(self._options.seed)
+        batches = iter(self._batches)
+        with torch.inference_mode():
+            first = next(batches, None)
+            if first is None:
+                raise CorpusError("The corpus is empty: it gives no batch.")
+            sites, n_positions = self._probe(first)
+            self._tell_estimate(sites, n_positions)
+            parts = Parts(self._folder, self._parts_plan(sites))
+            meter = Meter(0, parts.n_positions, self._display.advanced)
+            before = parts.n_positions
+            with keeping_what_is_done(self._folder, lambda: meter.done):
+                try:
+                    self._run(parts, sites, first, batches, meter)
+                    summary = self._assemble(parts, sites, meter, before)
+                finally:
+                    parts.close()
+        parts.remove()
+        return summary
+
+    def _finished(self) -> Summary | None:
+        """Return the summary of a recording that is complete already, when resuming."""
+        output = self._options.output
+        if not (self._options.resume and output.exists() and not self._folder.exists()):
+            return None
+        with open_recording(output) as recording:
+            if not recording.is_complete:
+                raise RecordingError(
+                    f"{output} is not complete and {self._folder}, where the run kept its rows, "
+                    "is gone; start anew with --overwrite."
+                )
+            stream = recording.streams[STREAM]
+            units = [site.n_units for site in recording.sites.values()]
+            return Summary(
+                output, stream.n_documents, stream.n_positions, len(units), sum(units),
+                output.stat().st_size, 0.0, 0.0, stream.n_positions,
+            )  # fmt: skip
+
+    def _check_folder(self) -> None:
+        if not self._folder.exists() or self._options.resume:
+            return
+        if not self._options.overwrite:
+            raise RecordingError(
+                f"{self._folder} holds an unfinished run. Continue it with resume=True (--resume) "
+                "or start anew with overwrite=True."
+            )
+        shutil.rmtree(self._folder)
+
+    def _probe(self, batch: Any) -> tuple[dict[str, Any], int]:
+        """Run the first batch; return the sites that fired and its positions."""
+        with make_recorder(self._loaded.module, self._options.sites, self._options) as recorder:
+            self._forward(self._loaded.module, to_device(batch, self._options.device))
+            captured = recorder.take()
+            found = dict(recorder.sites)
+        sites = describe_sites(found, self._options.dtype, STREAM)
+        return sites, int(self._row_lengths(batch, captured, sites).sum())
+
+    def _tell_estimate(self, sites: dict[str, Any], n_positions: int) -> None:
+        """Tell the size where the number of batches is known, and refuse a disk too small."""
+        try:
+            n_batches = len(self._batches)  # type: ignore[arg-type]
+        except TypeError:
+            self._display.said("The corpus does not tell its length; recording until it ends.")
+            return
+        units = sum(site.n_units for site in sites.values())
+        size = n_batches * n_positions * units * np.dtype(self._options.dtype).itemsize
+        self._display.estimated(
+            Estimate(n_batches, n_batches * n_positions, len(sites), units, size, None)
+        )
+        if self._options.resume:
+            return
+        # Rows stand in the parts and in the recording until the recording is complete.
+        free = shutil.disk_usage(self._options.output.resolve().parent).free
+        if 2 * size > free:
+            raise StorageError(
+                f"The disk has {format_bytes(free)} free; this needs about "
+                f"{format_bytes(2 * size)} ({format_bytes(size)}, twice until it is complete). "
+                "Record fewer sites, or onto another disk."
+            )
+
+    def _parts_plan(self, sites: dict[str, Any]) -> dict[str, Any]:
+        described = {name: {"n_units": s.n_units, "per": s.per} for name, s in sites.items()}
+        return {
+            "model": self._loaded.weights_hash,
+            "dtype": self._options.dtype,
+            "sites": described,
+        }
+
+    def _run(
+        self,
+        parts: Parts,
+        sites: dict[str, Any],
+        first: Any,
+        batches: Iterator[Any],
+        meter: Meter,
+    ) -> None:
+        known = list(parts.records)
+        self._n_documents = parts.done_segments
+        thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
+        try:
+            with make_recorder(self._loaded.module, sites, self._options) as recorder:
+                for index, batch in enumerate(_chain(first, batches)):
+                    digest = batch_hash(batch)
+                    if index < len(known):
+                        if digest != known[index].hash:
+                            raise RecordingError(
+                                f"{self._folder} cannot be resumed: batch {index} of the corpus is "
+                                "not what it was. A DataLoader must not shuffle."
+                            )
+                        continue
+                    self._step(batch, digest, recorder, sites, parts, thread)
+                if len(known) > index + 1:
+                    raise RecordingError(
+                        f"{self._folder} cannot be resumed: the corpus ends after {index + 1} "
+                        f"batches, {len(known)} had been recorded."
+                    )
+        finally:
+            thread.finish()
+
+    def _step(
+        self,
+        batch: Any,
+        digest: str,
+        recorder: Recorder,
+        sites: dict[str, Any],
+        parts: Parts,
+        thread: WriterThread,
+    ) -> None:
+        self._forward(self._loaded.module, to_device(batch, self._options.device))
+        captured = recorder.take()
+        lengths = self._row_lengths(batch, captured, sites)
+        names = self._row_names(batch, len(lengths))
+        values = {
+            name: self._stored(sites[name], part.values, lengths, names)
+            for name, part in captured.items()
+        }
+        parts.expect(BatchRecord(digest, lengths.tolist(), names))
+        thread.submit(StepResult(values, lengths, self._n_documents, None))
+        self._n_documents += len(lengths)
+
+    def _row_lengths(self, batch: Any, captured: dict, sites: dict[str, Any]) -> np.ndarray:
+        missing = [name for name in sites if name not in captured]
+        if missing:
+            raise CaptureError(
+                f"Site {missing[0]} fired on the first batch, but not on a later one."
+            )
+        steps = {}
+        for name, part in captured.items():
+            wanted = 3 if sites[name].per == "position" else 2
+            if part.values.ndim != wanted:
+                raise CaptureError(
+                    f"Site {name} has shape {tuple(part.values.shape)}; sites of shape (batch, "
+                    "steps, n_units) or (batch, n_units) fit into a file. Choose others."
+                )
+            if wanted == 3:
+                steps[name] = int(part.values.shape[1])
+        n_rows = {int(part.values.shape[0]) for part in captured.values()}
+        if len(set(steps.values())) > 1 or len(n_rows) != 1:
+            shapes = ", ".join(f"{n} {tuple(p.values.shape)}" for n, p in captured.items())
+            raise CaptureError(f"Sites of one file must agree in batch and steps: {shapes}.")
+        rows = n_rows.pop()
+        if not steps:
+            return np.ones(rows, np.int64)
+        name, n_steps = next(iter(steps.items()))
+        if self._lengths is not None:
+            return checked_lengths(self._lengths(batch), rows, n_steps)
+        return row_lengths(batch, rows, n_steps, captured[name].lengths)
+
+    def _row_names(self, batch: Any, n_rows: int) -> list[str]:
+        if self._names is None:
+            return [str(self._n_documents + row) for row in range(n_rows)]
+        names = [str(name) for name in self._names(batch)]
+        if len(names) != n_rows:
+            raise CorpusError(f"names gives {len(names)} names for a batch of {n_rows} rows.")
+        return names
+
+    def _stored(
+        self, site: Any, values: torch.Tensor, lengths: np.ndarray, names: list[str]
+    ) -> np.ndarray:
+        if values.shape[-1] != site.n_units:
+            raise CaptureError(
+                f"Site {site.name} had {site.n_units} units on the first batch and has "
+                f"{values.shape[-1]} on a later one; such a site cannot be recorded into a file."
+            )
+        cube = values if values.ndim == 3 else values[:, None, :]
+        allow = self._options.nonfinite == "store"
+        real = lengths if values.ndim == 3 else np.ones_like(lengths)
+        stored, misfit = to_storage(cube, self._dtype, real, allow_nonfinite=allow)
+        if misfit is not None:
+            place = f"position {misfit.step} of document {names[misfit.row]}"
+            raise StorageError(overflow_message(site.name, misfit, place, self._options.dtype))
+        return stored if values.ndim == 3 else stored[:, 0, :]
+
+    def _assemble(self, parts: Parts, sites: dict[str, Any], meter: Meter, before: int) -> Summary:
+        """Write the recording from the parts."""
+        output = self._options.output
+        plan = self._plan(parts, sites)
+        ours = output.exists() and self._options.resume
+        writer = (
+            RecordingWriter.resume(output, plan)
+            if ours
+            else RecordingWriter.create(output, plan, overwrite=self._options.overwrite)
+        )
+        with writer:
+            for segment in range(writer.done_segments, len(plan.segments[STREAM])):
+                for name in sites:
+                    writer.write(name, segment, parts.read(name, *writer.rows(name, segment)))
+                writer.commit(segment + 1)
+            writer.complete()
+        return Summary(
+            path=output,
+            n_documents=parts.done_segments,
+            n_positions=parts.n_positions,
+            n_sites=len(sites),
+            n_units=sum(site.n_units for site in sites.values()),
+            size_bytes=output.stat().st_size,
+            duration_s=meter.elapsed_s,
+            rate=meter.rate,
+            n_resumed=before,
+        )
+
+    def _plan(self, parts: Parts, sites: dict[str, Any]) -> RecordingPlan:
+        lengths = [length for record in parts.records for length in record.lengths]
+        names = [name for record in parts.records for name in record.names]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        edges = np.append(np.arange(0, start[-1], _BLOCK), start[-1])
+        digest = batch_hash([record.hash for record in parts.records])
+        return RecordingPlan(
+            streams=[StreamPlan(STREAM, names, start)],
+            sites=sites,
+            segments=np.stack([edges[:-1], edges[1:]], axis=1),
+            provenance=collect(self._loaded, self._options, "batches", digest),
+            schedule={"kind": "batches"},
+            nonfinite=self._options.nonfinite,
+        )
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

@@ -1,0 +1,118 @@
+"""Batches of a DataLoader: moving, hashing, running, and the real length of each row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from interp.errors import CorpusError
+
+
+def run_forward(model: torch.nn.Module, batch: Any) -> Any:
+    """Run a model on a batch that leaves no doubt how: a tensor, packed sequence or dictionary.
+
+    Raises
+    ------
+    CorpusError
+        If it does, as a tuple of inputs and targets.
+    """
+    if isinstance(batch, torch.Tensor | PackedSequence):
+        return model(batch)
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    raise CorpusError(
+        f"The corpus gives batches of type {type(batch).__name__}; say how the model takes them, "
+        "such as forward=lambda model, batch: model(batch[0]). Text files are named by their path."
+    )
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """Return the batch with all its tensors on `device`."""
+    if isinstance(batch, torch.Tensor | PackedSequence):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {key: to_device(part, device) for key, part in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(part, device) for part in batch))
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(part, device) for part in batch)
+    return batch
+
+
+def batch_hash(batch: Any) -> str:
+    """Return a hash of what a batch holds, by which a resumed run knows it again."""
+    digest = hashlib.sha256()
+    _update(digest.update, batch)
+    return digest.hexdigest()
+
+
+def _update(add: Callable[[bytes], None], part: Any) -> None:
+    if isinstance(part, PackedSequence):
+        part = [item for item in part if item is not None]
+    if isinstance(part, torch.Tensor):
+        plain = part.detach().cpu().contiguous()
+        add(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        add(plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+    elif isinstance(part, np.ndarray):
+        add(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+    elif isinstance(part, Mapping):
+        for key in part:
+            add(repr(key).encode())
+            _update(add, part[key])
+    elif isinstance(part, tuple | list):
+        add(f"{len(part)}".encode())
+        for item in part:
+            _update(add, item)
+    elif isinstance(part, str | bytes | int | float | bool | type(None)):
+        add(repr(part).encode())
+
+
+def row_lengths(batch: Any, n_rows: int, n_steps: int, captured: torch.Tensor | None) -> np.ndarray:
+    """Return the real steps of each row, (n_rows,) int64.
+
+    In this order: what the recorder saw (packed sequences); an entry ``"lengths"`` of a dictionary
+    batch; its ``"attention_mask"``, padded at the end; else all steps are real. Everything else is
+    what the caller's ``lengths=`` is for.
+
+    Raises
+    ------
+    CorpusError
+        If a mask is not ones followed by zeros, or lengths do not fit the steps.
+    """
+    if captured is not None:
+        return captured.cpu().numpy().astype(np.int64)
+    if isinstance(batch, Mapping):
+        if "lengths" in batch:
+            return checked_lengths(batch["lengths"], n_rows, n_steps)
+        if "attention_mask" in batch:
+            mask = np.asarray(torch.as_tensor(batch["attention_mask"]).cpu()) != 0
+            if mask.shape == (n_rows, n_steps):
+                if (np.diff(mask.astype(np.int8), axis=1) > 0).any():
+                    raise CorpusError(
+                        "attention_mask has padding before real steps; pad at the end, or give "
+                        "lengths=lambda batch: ..."
+                    )
+                return mask.sum(axis=1).astype(np.int64)
+    return np.full(n_rows, n_steps, np.int64)
+
+
+def checked_lengths(lengths: Any, n_rows: int, n_steps: int) -> np.ndarray:
+    """Return lengths as (n_rows,) int64 between 1 and `n_steps`.
+
+    Raises
+    ------
+    CorpusError
+        If they are not.
+    """
+    found = np.asarray(torch.as_tensor(lengths).cpu()).astype(np.int64).reshape(-1)
+    if len(found) != n_rows or not ((found >= 1) & (found <= n_steps)).all():
+        raise CorpusError(
+            f"Lengths {found.tolist()[:8]} do not fit {n_rows} rows of {n_steps} recorded steps: "
+            "one number from 1 to the steps is needed for each row."
+        )
+    return found

@@ -1,0 +1,66 @@
+"""How large a recording will be and how long it will take, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will cost.
+
+    Attributes
+    ----------
+    n_documents, n_positions : int
+        Of the corpus.
+    n_sites, n_units : int
+        Recorded sites, and units of all of them together.
+    size_bytes : int
+        Of the recording.
+    duration_s : float or None
+        From a timed step; None when none was timed.
+    """
+
+    n_documents: int
+    n_positions: int
+    n_sites: int
+    n_units: int
+    size_bytes: int
+    duration_s: float | None
+
+    def __str__(self) -> str:
+        cost = f"{format_bytes(self.size_bytes)}"
+        if self.duration_s is not None:
+            cost += f", about {format_duration(self.duration_s)}"
+        return (
+            f"{_count(self.n_documents, 'document')}, {_count(self.n_positions, 'position')}, "
+            f"{_count(self.n_sites, 'site')} with {_count(self.n_units, 'unit')}: {cost}"
+        )
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size with three digits: ``"1.23 GB"``."""
+    size = float(size_bytes)
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
+
+
+def format_duration(duration_s: float) -> str:
+    """Return a duration in words: ``"45 s"``, ``"3 min 20 s"``, ``"2 h 05 min"``."""
+    seconds = int(round(duration_s))
+    if duration_s < 1:
+        return "less than a second"
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,77 @@
+"""What the user may choose for a run, checked in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from interp.errors import InterpError, RecordingError
+
+#: Every hidden state of every recurrent layer.
+DEFAULT_SITES = ("**/hidden",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of a run; see :func:`interp.extraction.record` for each."""
+
+    output: Path
+    sites: tuple[str, ...] = DEFAULT_SITES
+    dtype: str = "float16"
+    batch_size: int = 32
+    window: int = 256
+    top_k: int = 5
+    max_document: int = 20_000
+    device: str = "cpu"
+    seed: int = 0
+    steps: tuple[str, ...] = ()
+    batch_first: bool = True
+    nonfinite: str = "refuse"
+    commit_interval_s: float = 5.0
+    overwrite: bool = False
+    resume: bool = False
+    command: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("window", 1), ("top_k", 0), ("max_document", 1)):
+            if getattr(self, name) < least:
+                raise InterpError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.nonfinite not in ("refuse", "store"):
+            raise InterpError(f"nonfinite is 'refuse' or 'store', got {self.nonfinite!r}.")
+        if self.overwrite and self.resume:
+            raise InterpError("Either resume what is in the file or overwrite it, not both.")
+
+    def check_output(self) -> None:
+        """Refuse an output that exists, or whose folder does not, before anything costs time.
+
+        Raises
+        ------
+        RecordingError
+            If the file cannot be created as asked.
+        """
+        if self.output.is_dir():
+            raise RecordingError(f"{self.output} is a directory; name a file, such as run.h5.")
+        if not self.output.parent.is_dir():
+            raise RecordingError(f"There is no folder {self.output.parent} to write into.")
+        if self.output.exists() and not (self.overwrite or self.resume):
+            raise RecordingError(
+                f"{self.output} exists. Continue it with --resume, replace it with --overwrite, "
+                "or name another file."
+            )
+
+
+def as_patterns(sites: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return site patterns as a tuple; None means :data:`DEFAULT_SITES`.
+
+    Raises
+    ------
+    InterpError
+        If there are none.
+    """
+    if sites is None:
+        return DEFAULT_SITES
+    patterns = (sites,) if isinstance(sites, str) else tuple(sites)
+    if not patterns:
+        raise InterpError("No sites to record; name some, such as sites=['lstm/*'].")
+    return patterns

@@ -1,0 +1,189 @@
+"""Part files: where rows wait while nobody knows yet how many there will be.
+
+A recording is laid out at its final size. Batches of a DataLoader do not tell their lengths
+before they have been run, so their values go into plain files, one per site, in a folder beside
+the recording. ``log.jsonl`` says which batches are done, with the lengths of their rows; bytes
+beyond what it tells of are the rest of an interrupted commit and are cut off on resuming. When the
+corpus ends the recording is written from the parts and the folder removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.errors import RecordingError
+from interp.storage.rawio import open_locked
+
+_PLAN = "plan.json"
+_LOG = "log.jsonl"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """What the log says of one batch.
+
+    Attributes
+    ----------
+    hash : str
+        Of what the batch held.
+    lengths : list of int
+        Positions of each of its rows.
+    names : list of str
+        Document name of each row.
+    """
+
+    hash: str
+    lengths: list[int]
+    names: list[str]
+
+
+class Parts:
+    """Rows of all sites in part files, written by the thread that also writes recordings.
+
+    Its segments are documents, in the order in which they come.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where it does not exist.
+    plan : dict
+        What a resumed run must find unchanged (JSON), with ``"sites"``: n_units and ``per`` of
+        each site by name, and ``"dtype"``.
+
+    Raises
+    ------
+    RecordingError
+        If another process writes there, or the folder is of another run.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._sites: Mapping[str, Any] = plan["sites"]
+        self._dtype = np.dtype(plan["dtype"])
+        folder.mkdir(exist_ok=True)
+        self._lock = open_locked(folder / "lock", str(folder), create=True)
+        try:
+            self._check(dict(plan))
+            self.records = self._read_log()
+            self._cut()
+            self._files = {site: open(self.file(site), "ab") for site in self._sites}
+            self._log = open(folder / _LOG, "a", encoding="utf-8")
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._pending: deque[BatchRecord] = deque()
+        self.done_segments = sum(len(record.lengths) for record in self.records)
+
+    @property
+    def n_positions(self) -> int:
+        """Positions of all batches in the log."""
+        return sum(sum(record.lengths) for record in self.records)
+
+    def file(self, site: str) -> Path:
+        """Return the part file of a site."""
+        return self.folder / f"{list(self._sites).index(site):05d}.bin"
+
+    def expect(self, record: BatchRecord) -> None:
+        """Announce the batch whose rows will be written next."""
+        self._pending.append(record)
+
+    def write(self, site: str, segment_index: int, values: np.ndarray) -> None:
+        """Append the rows of one document."""
+        del segment_index
+        self._files[site].write(np.ascontiguousarray(values, self._dtype).data)
+
+    def commit(self, done_segments: int) -> None:
+        """Put all announced batches whose documents lie before `done_segments` into the log."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        done = self.done_segments
+        while self._pending and done + len(self._pending[0].lengths) <= done_segments:
+            record = self._pending.popleft()
+            done += len(record.lengths)
+            self.records.append(record)
+            self._log.write(json.dumps(record.__dict__) + "\n")
+        self._log.flush()
+        os.fsync(self._log.fileno())
+        self.done_segments = done
+
+    def read(self, site: str, start: int, stop: int) -> np.ndarray:
+        """Return committed rows [start, stop) of a site."""
+        n_units = self._sites[site]["n_units"]
+        offset = start * n_units * self._dtype.itemsize
+        flat = np.fromfile(self.file(site), self._dtype, (stop - start) * n_units, offset=offset)
+        return flat.reshape(stop - start, n_units)
+
+    def close(self) -> None:
+        """Let the folder go; what was committed can be resumed."""
+        for file in [*self._files.values(), self._log]:
+            try:
+                file.close()
+            except OSError:
+                # A full disk: the bytes that did not fit are not in the log either.
+                pass
+        os.close(self._lock)
+
+    def remove(self) -> None:
+        """Delete the folder, once the recording holds everything; call after :meth:`close`."""
+        shutil.rmtree(self.folder)
+
+    def _check(self, plan: dict[str, Any]) -> None:
+        plan = json.loads(json.dumps({**plan, "version": _VERSION}))
+        path = self.folder / _PLAN
+        if not path.exists():
+            draft = path.with_suffix(".new")
+            draft.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+            os.replace(draft, path)
+            return
+        there = json.loads(path.read_text(encoding="utf-8"))
+        different = [key for key in {**there, **plan} if there.get(key) != plan.get(key)]
+        if different:
+            raise RecordingError(
+                f"{self.folder} cannot be resumed: "
+                + "; ".join(
+                    f"{key} was {_short(there.get(key))}, is {_short(plan.get(key))}"
+                    for key in different
+                )
+                + ". Resume with what the run was started with, or start anew with --overwrite."
+            )
+
+    def _read_log(self) -> list[BatchRecord]:
+        path = self.folder / _LOG
+        if not path.exists():
+            return []
+        raw = path.read_bytes()
+        whole = raw[: raw.rfind(b"\n") + 1]
+        if len(whole) != len(raw):
+            # The last line of an interrupted commit.
+            os.truncate(path, len(whole))
+        return [BatchRecord(**json.loads(line)) for line in whole.splitlines()]
+
+    def _cut(self) -> None:
+        rows = {"position": self.n_positions, "call": sum(len(r.lengths) for r in self.records)}
+        for site, description in self._sites.items():
+            size = rows[description["per"]] * description["n_units"] * self._dtype.itemsize
+            path = self.file(site)
+            there = path.stat().st_size if path.exists() else 0
+            if there < size:
+                raise RecordingError(
+                    f"{path} has {there:,} bytes, but the log tells of {size:,}: the parts are "
+                    "damaged. Start anew with --overwrite."
+                )
+            if there > size:
+                os.truncate(path, size)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,144 @@
+"""Writing while the next step is computed: one thread, a short queue, commits at intervals."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from interp.extraction.predictions import StepPredictions
+
+#: Steps that wait to be written, at most; with the one being written and the one being computed
+#: this bounds the memory of a run.
+QUEUE_STEPS = 2
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step adds to the recording.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray (n_rows, n_steps, n_units) or (n_rows, n_units)
+        Per site, in the storage type; without a step axis for a site with one row per document.
+    lengths : ndarray (n_rows,) int64
+        Real positions of each row; the rest is padding.
+    segment : int
+        Segment of the first row; the others follow.
+    predictions : StepPredictions or None
+        None when no predictions are recorded.
+    """
+
+    values: dict[str, np.ndarray]
+    lengths: np.ndarray
+    segment: int
+    predictions: StepPredictions | None
+
+
+class WriterThread:
+    """Hands finished steps to a writer, in order, from one background thread.
+
+    Parameters
+    ----------
+    writer : RecordingWriter
+        Used by this thread alone until :meth:`finish` has returned.
+    commit_interval_s : float
+        Seconds of work that a kill may cost.
+    on_written : callable, optional
+        Called from the thread with the number of positions after each step is written.
+    """
+
+    def __init__(
+        self,
+        writer,  # type: ignore[no-untyped-def]
+        commit_interval_s: float = 5.0,
+        on_written: Callable[[int], None] | None = None,
+    ) -> None:
+        self._writer = writer
+        self._interval_s = commit_interval_s
+        self._on_written = on_written or (lambda n_positions: None)
+        self._queue: queue.Queue[StepResult | None] = queue.Queue(QUEUE_STEPS)
+        self._error: BaseException | None = None
+        self._written = writer.done_segments
+        self._committed = writer.done_segments
+        self._thread = threading.Thread(target=self._run, name="interp-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, result: StepResult) -> None:
+        """Queue one step, waiting while the queue is full; raises what the thread met."""
+        while True:
+            self._raise_error()
+            try:
+                return self._queue.put(result, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def finish(self) -> int:
+        """Write and commit all that is queued, end the thread, return the committed segments.
+
+        Raises
+        ------
+        BaseException
+            Whatever stopped the writing; what was written before is committed all the same,
+            if the file still takes it.
+        """
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=0.2)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+        self._raise_error()
+        return self._committed
+
+    @property
+    def committed(self) -> int:
+        """Segments that a kill cannot take back."""
+        return self._committed
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        try:
+            while (result := self._queue.get()) is not None:
+                self._write(result)
+                self._on_written(int(result.lengths.sum()))
+                if time.monotonic() - last >= self._interval_s:
+                    self._commit()
+                    last = time.monotonic()
+        except BaseException as error:
+            self._error = error
+        try:
+            self._commit()
+        except BaseException as error:
+            self._error = self._error or error
+
+    def _commit(self) -> None:
+        if self._written > self._committed:
+            self._writer.commit(self._written)
+            self._committed = self._written
+
+    def _write(self, result: StepResult) -> None:
+        lengths = result.lengths.tolist()
+        for site, values in result.values.items():
+            for row, length in enumerate(lengths):
+                rows = values[row, :length] if values.ndim == 3 else values[row : row + 1]
+                self._writer.write(site, result.segment + row, rows)
+        if result.predictions is not None:
+            said = result.predictions
+            for row, length in enumerate(lengths):
+                self._writer.write_predictions(
+                    result.segment + row,
+                    said.top_ids[row, :length],
+                    said.top_probabilities[row, :length],
+                    said.loss[row, :length],
+                )
+        self._written = result.segment + len(lengths)

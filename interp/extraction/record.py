@@ -1,0 +1,175 @@
+"""`record`: a model, a corpus and a file name; the library behind ``interp record``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from interp.corpora import Corpus, CorpusLike, Document, read_corpus
+from interp.errors import InterpError
+from interp.extraction.options import Options, as_patterns
+from interp.extraction.progress import Display, Silent, rich_display
+from interp.extraction.summary import Summary
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from interp.models import Adapter
+
+
+def record(
+    model: str | nn.Module | Adapter,
+    corpus: CorpusLike | Iterable[Any],
+    output: str | Path,
+    *,
+    sites: str | Sequence[str] | None = None,
+    dtype: str = "float16",
+    batch_size: int = 32,
+    window: int = 256,
+    top_k: int = 5,
+    max_document: int = 20_000,
+    device: str = "cpu",
+    weights: str | Path | None = None,
+    random_init: bool = False,
+    seed: int = 0,
+    glob: str | None = None,
+    lines: bool = False,
+    field: str | None = None,
+    encoding: str = "utf-8",
+    forward: Callable[[Any, Any], Any] | None = None,
+    lengths: Callable[[Any], Any] | None = None,
+    names: Callable[[Any], Sequence[str]] | None = None,
+    steps: str | Sequence[str] = (),
+    batch_first: bool = True,
+    nonfinite: str = "refuse",
+    overwrite: bool = False,
+    resume: bool = False,
+    commit_interval_s: float = 5.0,
+    progress: bool | Display = False,
+    command: str | None = None,
+) -> Summary:
+    """Run `model` over `corpus` and record the chosen sites into an HDF5 file.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or Adapter
+        ``zoo:NAME``, ``py:package.module:factory``, a module or an adapter; see
+        :func:`interp.models.load`. Text needs an adapter.
+    corpus : path, sequence of paths, mapping of name to text, Corpus, or iterable of batches
+        Text, see :func:`interp.corpora.read_corpus`; or a DataLoader or any other iterable of
+        batches, together with `forward`.
+    output : path
+        The recording to write.
+    sites : str or sequence of str, optional
+        Names or patterns; ``"**/hidden"`` by default.
+    dtype : {"float16", "float32", "float64"}
+        In which values are stored.
+    batch_size : int
+        Documents in one forward.
+    window : int
+        Positions of a document in one forward; the state is carried from window to window. A
+        model that cannot carry it reads documents whole, as many together as make up
+        ``batch_size * window`` positions.
+    top_k : int
+        Most probable tokens kept per position; 0 records no predictions.
+    max_document : int
+        Longest document, in positions, for a model that cannot carry its state.
+    device : str
+        Where the model runs, such as ``"cuda"``.
+    weights : path, optional
+        ``.safetensors`` or ``.pt`` for a ``py:`` factory.
+    random_init : bool
+        Draw the weights afresh, for a baseline.
+    seed : int
+        Of random initialisation and of whatever else is drawn.
+    glob, lines, field, encoding
+        How text files are found and read; see :func:`interp.corpora.read_corpus`.
+    forward : callable, optional
+        ``forward(model, batch)`` runs the model on a batch; its result is ignored.
+    lengths : callable, optional
+        ``lengths(batch)`` gives the real steps of each row; see
+        :func:`interp.extraction.batch_run.row_lengths` for what is read off by itself.
+    names : callable, optional
+        ``names(batch)`` gives a name for each row; rows are numbered by default.
+    steps, batch_first
+        Modules called once per step of a sequence, and the layout of modules that do not say it
+        themselves; see :class:`interp.capture.Recorder`.
+    nonfinite : {"refuse", "store"}
+        What to do with NaN and infinities that the model itself computes.
+    overwrite, resume : bool
+        Replace a file that exists, or continue it. Resuming with another model, corpus, site
+        list or schedule is refused.
+    commit_interval_s : float
+        Seconds of work that a kill may cost.
+    progress : bool or Display
+        True shows estimate and progress on standard error.
+    command : str, optional
+        For the provenance; the process's own command line by default.
+
+    Returns
+    -------
+    Summary
+        What was recorded, how fast, and the mean loss.
+
+    Raises
+    ------
+    InterpError
+        One clear message: a bad argument, model, corpus or site, a value that does not fit the
+        storage type, a full disk, Ctrl-C. Whatever was recorded before stays in the file.
+    """
+    options = Options(
+        output=Path(output),
+        sites=as_patterns(sites),
+        dtype=dtype,
+        batch_size=batch_size,
+        window=window,
+        top_k=top_k,
+        max_document=max_document,
+        device=device,
+        seed=seed,
+        steps=(steps,) if isinstance(steps, str) else tuple(steps),
+        batch_first=batch_first,
+        nonfinite=nonfinite,
+        commit_interval_s=commit_interval_s,
+        overwrite=overwrite,
+        resume=resume,
+        command=command,
+    )
+    options.check_output()
+    batches = forward is not None or not _is_text(corpus)
+    texts: Corpus | None = None
+    if not batches:
+        # Before the model: a mistyped path should not wait for weights to load.
+        texts = read_corpus(
+            cast(CorpusLike, corpus), glob=glob, lines=lines, field=field, encoding=encoding
+        )
+    elif any((glob, lines, field)):
+        raise InterpError("glob, lines and field are for text; this corpus is batches.")
+
+    from interp.models import load
+
+    loaded = load(model, weights, random_init=random_init, seed=seed, device=device)
+    with _display(progress) as display:
+        if texts is not None:
+            from interp.extraction.text_run import TextRun
+
+            return TextRun(loaded, texts, options, display).record()
+        from interp.extraction.batch_run import BatchRun
+
+        return BatchRun(loaded, corpus, options, display, forward, lengths, names).record()
+
+
+def _is_text(corpus: Any) -> bool:
+    if isinstance(corpus, str | Path | Corpus | dict):
+        return True
+    return isinstance(corpus, list | tuple) and all(
+        isinstance(item, str | Path | Document) for item in corpus
+    )
+
+
+def _display(progress: bool | Display) -> AbstractContextManager[Display]:
+    if progress is True:
+        return rich_display()
+    return nullcontext(Silent() if progress is False else progress)

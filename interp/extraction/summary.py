@@ -1,0 +1,63 @@
+"""What a run did, as a value for Python and as lines for a terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interp.extraction.estimate import format_bytes, format_duration
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of :func:`interp.extraction.record`.
+
+    Attributes
+    ----------
+    path : Path
+        The recording.
+    n_documents, n_positions : int
+        It holds.
+    n_sites, n_units : int
+        Recorded sites, and units of all of them together.
+    size_bytes : int
+        Of the file.
+    duration_s : float
+        Of this run, from the first step to the last byte.
+    rate : float
+        Positions per second that this run computed and wrote.
+    n_resumed : int
+        Positions that an earlier run had recorded.
+    mean_loss : float
+        Mean loss in nats of the actual tokens computed by this run; NaN without predictions.
+    """
+
+    path: Path
+    n_documents: int
+    n_positions: int
+    n_sites: int
+    n_units: int
+    size_bytes: int
+    duration_s: float
+    rate: float
+    n_resumed: int = 0
+    mean_loss: float = math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as a JSON-able dictionary."""
+        loss = None if math.isnan(self.mean_loss) else self.mean_loss
+        return {**asdict(self), "path": str(self.path), "mean_loss": loss}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.path}: {self.n_documents:,} documents, {self.n_positions:,} positions, "
+            f"{self.n_sites} sites with {self.n_units:,} units, {format_bytes(self.size_bytes)}",
+            f"took {format_duration(self.duration_s)} at {self.rate:,.0f} positions/s"
+            + (f"; {self.n_resumed:,} positions were there already" if self.n_resumed else ""),
+        ]
+        if not math.isnan(self.mean_loss):
+            bits = self.mean_loss / math.log(2)
+            lines.append(f"mean loss {self.mean_loss:.3f} nats ({bits:.3f} bits) per position")
+        return "\n".join(lines)
