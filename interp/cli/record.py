@@ -1,0 +1,131 @@
+"""`interp record`: run a model over a corpus into a recording."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+# Lists as typer wants its defaults; nothing changes them.
+DEFAULT_SITES = ["**/hidden"]
+NONE: list[str] = []
+
+
+class StorageType(StrEnum):
+    """In which values are stored."""
+
+    float16 = "float16"
+    float32 = "float32"
+    float64 = "float64"
+
+
+class NonFinite(StrEnum):
+    """What to do with NaN and infinities that the model computes."""
+
+    refuse = "refuse"
+    store = "store"
+
+
+def record(
+    model: Annotated[
+        str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
+    ],
+    corpus: Annotated[
+        list[Path], typer.Argument(help="Text files, directories, JSONL.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Recording to write.", show_default=False)
+    ],
+    sites: Annotated[
+        list[str],
+        typer.Option(
+            "--sites", "-s", help="Names or patterns, such as 'lstm/*,**/cell'. Repeatable."
+        ),
+    ] = ["**/hidden"],
+    dtype: Annotated[StorageType, typer.Option(help="Storage type.")] = StorageType.float16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Documents in one forward.")] = 32,
+    window: Annotated[
+        int, typer.Option(min=1, help="Positions per document in one forward; state is carried.")
+    ] = 256,
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Predictions kept per position; 0 keeps none.")
+    ] = 5,
+    max_document: Annotated[
+        int, typer.Option(min=1, help="Longest document for models that cannot carry state.")
+    ] = 20_000,
+    device: Annotated[
+        str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, mps.")
+    ] = "cpu",
+    weights: Annotated[
+        Path | None, typer.Option(help=".safetensors or .pt for a py: model.")
+    ] = None,
+    random_init: Annotated[
+        bool, typer.Option("--random-init", help="Draw weights afresh, for a baseline.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+    glob: Annotated[
+        str | None, typer.Option(help="Which files of a directory, such as '**/*.py'.")
+    ] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Each line is a document.")] = False,
+    field: Annotated[str | None, typer.Option(help="JSON field that holds the text.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    steps: Annotated[
+        list[str], typer.Option(help="Modules called once per step, such as a hand-written cell.")
+    ] = NONE,
+    nonfinite: Annotated[
+        NonFinite, typer.Option(help="NaN and infinities that the model computes.")
+    ] = NonFinite.refuse,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Record what a model computes over a corpus, into one HDF5 file.
+
+    Example: interp record zoo:python-lstm src/ --glob '**/*.py' -o run.h5 --sites 'lstm/*'
+    """
+    from interp.extraction import record as run
+    from interp.extraction.stopping import Interrupted
+
+    try:
+        summary = run(
+            model,
+            corpus,
+            output,
+            sites=split_patterns(sites),
+            dtype=dtype.value,
+            batch_size=batch_size,
+            window=window,
+            top_k=top_k,
+            max_document=max_document,
+            device=device,
+            weights=weights,
+            random_init=random_init,
+            seed=seed,
+            glob=glob,
+            lines=lines,
+            field=field,
+            encoding=encoding,
+            steps=split_patterns(steps),
+            nonfinite=nonfinite.value,
+            overwrite=overwrite,
+            resume=resume,
+            progress=not quiet,
+        )
+    except Interrupted as stopped:
+        print(f"interp: {stopped}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(summary.to_dict()))
+    else:
+        print(summary)
+
+
+def split_patterns(sites: list[str]) -> list[str]:
+    """Return patterns given several times, or separated by commas, as one list."""
+    return [part.strip() for item in sites for part in item.split(",") if part.strip()]

@@ -1,0 +1,121 @@
+"""`interp sites`: what can be recorded inside a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from interp.models import LoadedModel
+
+#: Enough for every site to fire; short enough for any model.
+_SAMPLE = "def f(x):\n    return 'text'\n"
+# A list as typer wants its defaults; nothing changes it.
+EVERYTHING = ["**"]
+
+
+def sites(
+    model: Annotated[
+        str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
+    ],
+    pattern: Annotated[
+        list[str], typer.Option("--sites", "-s", help="Only these names or patterns.")
+    ] = EVERYTHING,
+    weights: Annotated[
+        Path | None, typer.Option(help=".safetensors or .pt for a py: model.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Text to run, where the sample won't do.")
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="Input of a model without an adapter, such as 1x20x8 (float) or i:1x20."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what can be recorded in a model, with the number of units of each site."""
+    import torch
+
+    from interp.capture import list_sites
+    from interp.cli.record import split_patterns
+    from interp.models import load
+    from interp.sites import match_sites
+
+    loaded = load(model, weights)
+    with torch.inference_mode():
+        found = list_sites(loaded.module, lambda: _run(loaded, text or _SAMPLE, input_shape))
+    names = match_sites(split_patterns(pattern), list(found))
+    if as_json:
+        print(json.dumps([asdict(found[name]) for name in names], indent=1))
+    else:
+        _print_table([found[name] for name in names], loaded)
+
+
+def _run(loaded: LoadedModel, text: str, input_shape: str | None) -> Any:
+    import torch
+
+    from interp.errors import ModelError
+
+    adapter = loaded.adapter
+    if input_shape is None and adapter is not None:
+        ids, _ = adapter.encode(text)
+        row = torch.as_tensor(ids, dtype=torch.int64)[None]
+        return adapter.forward(row, torch.tensor([row.shape[1]]), None)
+    shape = input_shape or _guess(loaded.module)
+    if shape is None:
+        raise ModelError(
+            f"{loaded.spec} is a bare module and nothing tells what it takes. Name the shape of "
+            "its input: --input-shape 1x20x8 for 1 row of 20 steps and 8 features, i:1x20 for ids."
+        )
+    try:
+        return loaded.module(_tensor(loaded.module, shape))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ModelError(
+            f"{loaded.spec} does not take an input of shape {shape}: {error}. "
+            "Name another with --input-shape."
+        ) from error
+
+
+def _guess(module: Any) -> str | None:
+    import torch
+
+    return f"1x20x{module.input_size}" if isinstance(module, torch.nn.RNNBase) else None
+
+
+def _tensor(module: Any, shape: str) -> Any:
+    import torch
+
+    from interp.errors import ModelError
+
+    integer = shape.startswith("i:")
+    try:
+        sizes = [int(size) for size in shape.removeprefix("i:").split("x")]
+        if min(sizes) < 1:
+            raise ValueError
+    except ValueError:
+        raise ModelError(
+            f"--input-shape {shape!r} cannot be read; write sizes with x between, such as 1x20x8, "
+            "and i: before them for integers."
+        ) from None
+    first = next(module.parameters(), torch.empty(0))
+    dtype = torch.int64 if integer else first.dtype
+    return torch.zeros(sizes, dtype=dtype, device=first.device)
+
+
+def _print_table(described: list[Any], loaded: LoadedModel) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{loaded.spec}: {len(described)} sites", title_justify="left")
+    table.add_column("site", overflow="fold")
+    table.add_column("units", justify="right")
+    table.add_column("per")
+    table.add_column("type")
+    for site in described:
+        table.add_row(Text(site.name), str(site.n_units), site.per, site.dtype)
+    Console().print(table)
