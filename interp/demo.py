@@ -72,7 +72,7 @@ def prepare_demo(report: Callable[[str], None] = lambda line: None) -> Path:
     )
     interp.record(
         f"zoo:{MODEL}",
-        [(file.name, file.text) for file in files],
+        {file.name: file.text for file in files},
         path,
         sites=["lstm/*"],
         overwrite=True,
