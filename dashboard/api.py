@@ -1,0 +1,210 @@
+"""The read-only routes that the page's scripts fetch from.
+
+Values are raw little-endian float16; everything else is JSON. A request that cannot be answered
+gets ``{"error": message}`` with status 400 or 404, and an unknown path below ``/api`` gets 404
+instead of the page.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
+
+from dashboard import payloads, statistics
+from dashboard.heat import MAX_COLUMNS, SORTS, heat_map
+from dashboard.library import Library, Shelf
+from dashboard.parts import part_text
+from dashboard.queries import Query, QueryError
+from interp.errors import InterpError
+
+MAX_VALUES = 1_000_000
+MAX_SITES = 16
+MAX_PREDICTIONS = 1_024
+MAX_HEAT_POSITIONS = 5_000
+MAX_HEAT_VALUES = 2**25
+log = logging.getLogger(__name__)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(payloads.to_json(value), status, mimetype="application/json")
+
+
+def _raw(data: bytes) -> Response:
+    return Response(data, mimetype="application/octet-stream")
+
+
+def text(query: Query) -> Response:
+    """Text and documents of one part."""
+    stream = query.stream()
+    parts = query.shelf.parts(stream.name)
+    index = query.integer("part", high=max(0, len(parts) - 1))
+    if not parts:
+        return _json({"start": 0, "stop": 0, "text": "", "hasSpans": False, "documents": []})
+    found = part_text(query.shelf.source, stream.name, parts[index])
+    return _json(payloads.part(query.shelf, stream.name, index, found))
+
+
+def spans(query: Query) -> Response:
+    """(n, 2) int32 character offsets of a part's positions."""
+    stream = query.stream()
+    parts = query.shelf.parts(stream.name)
+    index = query.integer("part", high=max(0, len(parts) - 1))
+    found = part_text(query.shelf.source, stream.name, parts[index]) if parts else None
+    if found is None or found.spans is None:
+        raise QueryError("Each character is a position here; there are no spans.", 404)
+    return _raw(found.spans.astype("<i4").tobytes())
+
+
+def values(query: Query) -> Response:
+    """One unit at one or several sites: per site its limit as float32, then the values."""
+    names = query.arguments.get("site", "").split(" ")
+    if len(names) > MAX_SITES:
+        raise QueryError(f"At most {MAX_SITES} sites at once, not {len(names)}.")
+    sites = [query.site(name) for name in names]
+    start, stop = query.span(query.shelf.source.streams[sites[0].stream], MAX_VALUES // len(sites))
+    pieces = []
+    for site in sites:
+        if site.stream != sites[0].stream:
+            raise QueryError(f"{site.name} and {sites[0].name} belong to different streams.")
+        unit = query.unit(site)
+        pieces.append(struct.pack("<f", query.shelf.limit(site.name, unit)))
+        pieces.append(payloads.halves(query.shelf.source.unit(site.name, unit, start, stop)))
+    return _raw(b"".join(pieces))
+
+
+def track(query: Query) -> Response:
+    """The loss or an annotation as float16."""
+    stream = query.stream()
+    start, stop = query.span(stream, MAX_VALUES)
+    name = query.arguments.get("name", "")
+    source = query.shelf.source
+    found = source.loss(stream.name, start, stop) if name == "loss" else None
+    if found is None:
+        info = source.annotations.get(name)
+        if info is None or info.stream != stream.name:
+            raise QueryError(f"No annotation named {name[:100]!r} on the stream {stream.name}.", 404)
+        found = source.annotation(name, start, stop)
+    return _raw(payloads.halves(found))
+
+
+def predictions(query: Query) -> Response:
+    """Top predictions and losses of a few positions."""
+    stream = query.stream()
+    start, stop = query.span(stream, MAX_PREDICTIONS)
+    rows = query.shelf.source.predictions(stream.name, start, stop)
+    return _json(payloads.predictions(rows, start))
+
+
+def exact(query: Query) -> Response:
+    """One value as recorded, all its digits."""
+    site = query.site()
+    unit = query.unit(site)
+    n_positions = query.shelf.source.streams[site.stream].n_positions
+    position = query.integer("position", high=n_positions - 1)
+    found = query.shelf.source.unit(site.name, unit, position, position + 1)
+    return _json({"value": float(found[0])})
+
+
+def heat(query: Query) -> Response:
+    """Units by time for a window."""
+    site = query.site()
+    start, stop = query.span(query.shelf.source.streams[site.stream], MAX_HEAT_POSITIONS)
+    # A very wide site is shown for fewer steps rather than refused.
+    stop = min(stop, start + max(1, MAX_HEAT_VALUES // site.n_units))
+    found = heat_map(
+        query.shelf.source.window(site.name, start, stop),
+        sort=query.choice("sort", SORTS),
+        unit=query.unit(site),
+        chosen=query.units(site),
+        max_columns=query.integer("columns", MAX_COLUMNS, 1, MAX_COLUMNS),
+    )
+    return _raw(found.to_bytes())
+
+
+def units(query: Query) -> Response:
+    """Statistics of every unit of a site."""
+    return _json(payloads.unit_rows(query.shelf.statistics(query.site())))
+
+
+def histogram(query: Query) -> Response:
+    """Histogram of one unit over the sampled positions."""
+    site = query.site()
+    unit = query.unit(site)
+    sample = statistics.unit_sample(query.shelf.source, site, unit)
+    counts, edges = statistics.histogram(sample)
+    return _json(
+        {"counts": counts, "low": edges[0], "high": edges[-1], "nPositions": len(sample)}
+    )
+
+
+def documents(query: Query) -> Response:
+    """Names, starts and mean losses of a stream's documents."""
+    stream = query.stream()
+    loss = query.shelf.document_loss(stream.name)
+    return _json(
+        {
+            "names": stream.document_names,
+            "start": stream.document_start,
+            "loss": None if loss is None else payloads.rounded(loss),
+        }
+    )
+
+
+def about(query: Query) -> Response:
+    """Sites, streams, annotations."""
+    return _json(payloads.about(query.shelf))
+
+
+def provenance(query: Query) -> Response:
+    """Where the recording comes from."""
+    return _json(query.shelf.source.provenance())
+
+
+ROUTES: dict[str, Callable[[Query], Response]] = {
+    function.__name__: function
+    for function in (
+        about, documents, exact, heat, histogram, predictions, provenance, spans, text, track,
+        units, values,
+    )
+}  # fmt: skip
+
+
+def blueprint(library: Library) -> Blueprint:
+    """Return the routes over a library."""
+    api = Blueprint("api", __name__, url_prefix="/api")
+
+    @api.get("/recordings")
+    def recordings() -> Response:
+        return _json(payloads.catalogue(library))
+
+    @api.get("/<key>/<what>")
+    def answer(key: str, what: str) -> Response:
+        shelf: Shelf | None = library.get(key)
+        if shelf is None or what not in ROUTES:
+            return _json({"error": f"There is nothing at /api/{key}/{what}."}, 404)
+        arguments: MultiDict[str, str] = request.args
+        try:
+            response = ROUTES[what](Query(shelf, arguments))
+        except QueryError as error:
+            return _json({"error": str(error)}, error.status)
+        except InterpError as error:
+            return _json({"error": str(error)}, 422)
+        except Exception as error:  # The page shows it; the log has the traceback.
+            log.exception("%s of %s failed", what, key)
+            return _json({"error": f"{type(error).__name__}: {error}"}, 500)
+        # The fingerprint in the query makes a changed recording another address.
+        kept = "private, max-age=3600" if "v" in arguments else "no-store"
+        response.headers["Cache-Control"] = kept
+        return response
+
+    @api.route("/", defaults={"rest": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    @api.route("/<path:rest>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+    def unknown(rest: str) -> Response:
+        return _json({"error": f"There is nothing at /api/{rest[:200]}."}, 404)
+
+    return api

@@ -1,0 +1,306 @@
+// @ts-check
+/**
+ * ColouredText: a stream's text coloured by one unit, bound to the linked selection.
+ *
+ * Loads the part of the text that holds the position asked for, then values of what is in sight first;
+ * hovering previews, clicking pins, Esc lets go.
+ */
+(function () {
+  'use strict';
+  const React = window.React;
+  const { interp } = globalThis;
+  const { selection, textValues } = interp;
+  const { getJson, getBuffer, guarded } = interp.requests;
+  const { colourTable, scaleFor, PALETTES, toPixel } = interp.colour;
+
+  const MARGIN_ROWS = 60;
+
+  class TextController {
+    constructor(/** @type {HTMLElement} */ root) {
+      this.root = root;
+      this.view = new interp.TextView(root);
+      this.partKey = '';
+      this.unitTask = null;
+      this.timing = { key: 0, painted: 0 };
+      /** @type {(() => void)[]} */
+      this.stops = [];
+      this.listen();
+    }
+
+    listen() {
+      const { root } = this;
+      const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {any} */ handler, /** @type {any} */ options) => {
+        target.addEventListener(type, handler, options);
+        this.stops.push(() => target.removeEventListener(type, handler, options));
+      };
+      let frame = 0;
+      on(root, 'scroll', () => {
+        if (frame) return;
+        frame = requestAnimationFrame(() => {
+          frame = 0;
+          this.scrolled();
+        });
+      }, { passive: true });
+      on(root, 'mousemove', (/** @type {MouseEvent} */ event) => this.hovered(event));
+      on(root, 'mouseleave', () => selection.set({ hoverPos: null }));
+      on(root, 'click', (/** @type {MouseEvent} */ event) => this.clicked(event));
+      on(document, 'selectionchange', () => this.selected());
+      on(root, 'copy', (/** @type {ClipboardEvent} */ event) => this.copied(event));
+      const observer = new ResizeObserver(() => this.resized());
+      observer.observe(root);
+      this.stops.push(() => observer.disconnect());
+      const listen = (/** @type {string[]} */ keys, /** @type {() => void} */ run) => this.stops.push(selection.subscribe(keys, run));
+      listen(['about', 'site', 'doc', 'at', 'pos'], () => this.showPart());
+      listen(['site', 'unit', 'hoverUnit'], () => this.showUnit());
+      listen(['scale', 'stretch', 'theme', 'systemTheme', 'marks', 'limit'], () => this.recolour());
+      listen(['track'], () => this.showTrack());
+      listen(['hoverPos', 'pos', 'range'], () => this.drawCursors());
+    }
+
+    close() {
+      this.stops.forEach((stop) => stop());
+    }
+
+    /** Load the part that holds the position the selection asks for, unless it is on screen. */
+    showPart() {
+      const state = selection.get();
+      const stream = selection.stream();
+      if (!state.about || !stream) return;
+      const index = this.wantedPart(stream, state);
+      const key = `${state.about.key}|${state.about.fingerprint}|${stream.name}|${index}`;
+      if (key === this.partKey) {
+        this.follow();
+        return;
+      }
+      this.partKey = key;
+      guarded(async () => {
+        const parameters = { stream: stream.name, part: index, v: state.about.fingerprint };
+        const part = await getJson(`${state.about.key}/text`, parameters);
+        const spans = part.hasSpans
+          ? new Int32Array(await getBuffer(`${state.about.key}/spans`, parameters))
+          : null;
+        if (key !== this.partKey) return;
+        this.about = state.about;
+        this.stream = stream;
+        this.view.setPart(part, spans);
+        selection.set({ part: { ...part, text: undefined, index, isCut: this.view.layout.isCut } });
+        this.lastPlace = '';
+        this.follow(true);
+        this.showTrack();
+        this.showUnit();
+        this.scrolled();
+      });
+    }
+
+    wantedPart(/** @type {any} */ stream, /** @type {any} */ state) {
+      const wanted = state.at !== null ? state.at : state.doc !== null ? null : state.pos;
+      const found = stream.parts.findIndex((/** @type {number[]} */ [start, stop, first, last]) =>
+        wanted !== null ? wanted >= start && wanted < stop : state.doc !== null ? state.doc >= first && state.doc <= last : true,
+      );
+      return Math.max(0, found);
+    }
+
+    /** Scroll to where the selection is, when it was changed by somebody else. */
+    follow(isFirst = false) {
+      const { at, doc, pos } = selection.get();
+      const place = `${at}|${doc}|${pos}`;
+      if (!this.about || place === this.lastPlace) return;
+      const [lastAt, lastDoc, lastPos] = (this.lastPlace || '').split('|');
+      this.lastPlace = place;
+      const inPart = (/** @type {number|null} */ p) => p !== null && p >= this.view.part.start && p < this.view.part.stop;
+      if (doc !== null && (String(doc) !== lastDoc || isFirst) && at === null) {
+        const found = this.view.part.documents.find((/** @type {any} */ d) => d.index === doc);
+        if (found) this.root.scrollTop = this.headingTop(found);
+      } else if (inPart(at) && String(at) !== lastAt && at !== this.ownAt) {
+        this.view.scrollToPosition(at, false);
+      } else if (inPart(pos) && (String(pos) !== lastPos || isFirst) && !this.view.isInSight(pos)) {
+        this.view.scrollToPosition(pos);
+      }
+    }
+
+    headingTop(/** @type {any} */ found) {
+      const row = this.view.layout.rowOf(found.character);
+      return Math.max(0, row - interp.textLayout.HEADING_ROWS) * interp.LINE_HEIGHT;
+    }
+
+    resized() {
+      const width = this.root.clientWidth;
+      if (!this.view.part.text || (width === this.width && this.view.ratio === window.devicePixelRatio)) return;
+      const isFirst = this.width === undefined;
+      this.width = width;
+      if (isFirst) return;
+      const [start] = this.view.positionsInSight();
+      this.view.relayout();
+      this.view.scrollToPosition(start, false);
+      this.view.refresh();
+      this.drawCursors();
+    }
+
+    scrolled() {
+      if (!this.view.layout) return;
+      this.view.paintInSight();
+      const inSight = this.view.positionsInSight();
+      selection.set({ inSight });
+      this.loadInSight();
+      if (this.root.scrollTop > 0 || selection.get().at !== null) {
+        // Where the text begins is its reader's business; the address follows at rest.
+        this.ownAt = inSight[0];
+        if (selection.get().at !== inSight[0]) {
+          const state = selection.get();
+          this.lastPlace = `${inSight[0]}|null|${state.pos}`;
+          selection.set({ at: inSight[0], doc: null });
+        }
+      }
+    }
+
+    /** Load what is on screen, then paint; the neighbourhood follows when the browser is idle. */
+    showUnit() {
+      const { site } = selection.get();
+      const unit = selection.shownUnit();
+      if (!this.about || !site || unit === null || this.about !== selection.get().about) return;
+      if (this.abort) this.abort.abort();
+      this.abort = new AbortController();
+      const signal = this.abort.signal;
+      this.timing.key = performance.now();
+      guarded(async () => {
+        const [start, stop] = this.view.positionsInSight(10);
+        await textValues.load(this.about, [site], unit, start, stop, this.stream.nPositions, signal);
+        if (signal.aborted || selection.shownUnit() !== unit || selection.get().site !== site) return;
+        const piece = textValues.pieceAt(this.about, site, unit, start);
+        this.shown = { site, unit };
+        selection.set({ limit: piece ? piece.limit : 1 });
+        this.recolour();
+        this.root.dataset.unit = String(unit);
+        this.root.dataset.site = site;
+        this.timing.painted = performance.now();
+        this.root.dataset.paintMs = (this.timing.painted - this.timing.key).toFixed(1);
+        this.loadInSight();
+      });
+    }
+
+    /** Values around what is on screen that are not here yet. */
+    loadInSight() {
+      if (!this.shown || this.loading) return;
+      const { site, unit } = this.shown;
+      const [start, stop] = this.view.positionsInSight(MARGIN_ROWS);
+      const track = this.track;
+      this.loading = true;
+      guarded(async () => {
+        await textValues.load(this.about, [site], unit, start, stop, this.stream.nPositions);
+        if (track) await textValues.loadTrack(this.about, this.stream.name, track, start, stop, this.stream.nPositions);
+      }).then(() => {
+        this.loading = false;
+        const key = `${this.partKey}|${site}|${unit}|${track}|${Math.floor(start / textValues.size)}|${Math.floor(stop / textValues.size)}`;
+        if (key !== this.loadedKey) this.view.refresh();
+        this.loadedKey = key;
+      });
+    }
+
+    showTrack() {
+      const { track } = selection.get();
+      this.track = track || null;
+      if (!this.about || !this.stream) return;
+      this.loadedKey = '';
+      this.recolour();
+      this.loadInSight();
+    }
+
+    recolour() {
+      if (!this.shown || !this.about) return;
+      const state = selection.get();
+      const theme = selection.theme();
+      const scale = scaleFor(state, selection.site(this.shown.site), state.limit || 1);
+      const table = colourTable(scale, theme);
+      const track = this.track ? textValues.reader(this.about, `${this.stream.name}:${this.track}`, 'track') : null;
+      const paint = {
+        value: textValues.reader(this.about, this.shown.site, this.shown.unit),
+        table,
+        beyondPixel: toPixel(PALETTES[theme].beyond),
+        track,
+        trackTable: track ? colourTable(interp.trackScale(this.track), theme, 'loss') : null,
+      };
+      this.view.setPaint(paint, state.marks);
+    }
+
+    hovered(/** @type {MouseEvent} */ event) {
+      const position = this.view.positionAt(event.clientX, event.clientY);
+      if (position < 0) selection.set({ hoverPos: null });
+      else selection.set({ hoverPos: position, hoverFrom: 'text' });
+    }
+
+    clicked(/** @type {MouseEvent} */ event) {
+      if (this.view.selectedOffsets()) return;
+      const position = this.view.positionAt(event.clientX, event.clientY);
+      if (position < 0) return;
+      const pinned = selection.get().pos === position;
+      selection.set({ pos: pinned ? null : position, range: null }, { push: true });
+    }
+
+    /** Selected text is a range of positions. */
+    selected() {
+      const chosen = this.view.layout && this.view.selectedOffsets();
+      if (!chosen) return;
+      const { layout } = this.view;
+      const [start, stop] = this.view.positionRange(layout.characterAt(chosen[0]), layout.characterAt(chosen[1] - 1) + 1);
+      if (stop > start) selection.set({ range: [start, stop] });
+    }
+
+    copied(/** @type {ClipboardEvent} */ event) {
+      const chosen = this.view.selectedOffsets();
+      if (!chosen || !event.clipboardData) return;
+      event.clipboardData.setData('text/plain', this.view.layout.text.slice(chosen[0], chosen[1]));
+      event.preventDefault();
+    }
+
+    drawCursors() {
+      const { hoverPos, pos, range } = selection.get();
+      const { view } = this;
+      if (!view.layout) return;
+      const boxes = [];
+      const add = (/** @type {number|null} */ position, /** @type {string} */ className) => {
+        if (position === null || position < view.part.start || position >= view.part.stop) return;
+        const [low, high] = view.charactersOf(position);
+        for (const box of view.boxesOf(low, high)) boxes.push({ ...box, className });
+      };
+      if (range) {
+        const [a, b] = [Math.max(range[0], view.part.start), Math.min(range[1], view.part.stop)];
+        if (b > a) {
+          for (const box of view.boxesOf(view.charactersOf(a)[0], view.charactersOf(b - 1)[1], 200)) boxes.push({ ...box, className: 'range' });
+        }
+      }
+      add(pos, 'pin');
+      add(hoverPos, 'hover');
+      const made = boxes.map(({ x, y, width, height, className }) => {
+        const box = document.createElement('div');
+        box.className = `cursor cursor-${className}`;
+        box.style.cssText = `left:${x}px;top:${y}px;width:${width}px;height:${height}px`;
+        return box;
+      });
+      view.overlay.replaceChildren(...made);
+    }
+  }
+
+  /** Scales of second tracks: losses up to 6 nats, annotations up to 1. */
+  interp.trackScale = (/** @type {string|null} */ track) => ({ limit: track === 'loss' ? 6 : 1, oneSided: true, stretch: 'linear' });
+
+  /** @param {{id?: any, className?: string}} props */
+  function ColouredText(props) {
+    const ref = React.useRef(null);
+    React.useEffect(() => {
+      const controller = new TextController(ref.current);
+      ref.current.controller = controller;
+      controller.showPart();
+      return () => controller.close();
+    }, []);
+    return React.createElement('div', {
+      id: props.id,
+      ref,
+      className: `coloured-text ${props.className || ''}`,
+      tabIndex: 0,
+      role: 'region',
+      'aria-label': 'Text coloured by the chosen unit',
+    });
+  }
+
+  window.dashboard = Object.assign(window.dashboard || {}, { ColouredText });
+})();

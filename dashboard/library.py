@@ -1,0 +1,101 @@
+"""The recordings that one dashboard shows, each under a short key."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dashboard import statistics
+from dashboard.parts import Part, split_into_parts
+from dashboard.sources.protocol import SiteInfo, Source
+
+Value = TypeVar("Value")
+
+
+def slug(name: str) -> str:
+    """Return a name that is safe in a URL's path, never empty."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "recording"
+
+
+class Shelf:
+    """One source with what has been computed from it; computed once, kept while it is open."""
+
+    def __init__(self, key: str, source: Source) -> None:
+        self.key = key
+        self.source = source
+        self._lock = threading.RLock()
+        self._kept: dict[Any, Any] = {}
+        # Limits are asked for with every unit switch, so they are kept for many units.
+        self._limit = lru_cache(maxsize=100_000)(self._compute_limit)
+
+    def _once(self, key: Any, compute: Callable[[], Value]) -> Value:
+        # One lock for all: two requests for the same statistics must not compute them twice.
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = compute()
+            return self._kept[key]
+
+    def parts(self, stream: str) -> list[Part]:
+        return self._once(
+            ("parts", stream), lambda: split_into_parts(self.source.streams[stream])
+        )
+
+    def statistics(self, site: SiteInfo) -> statistics.UnitStatistics:
+        return self._once(
+            ("statistics", site.name), lambda: statistics.unit_statistics(self.source, site)
+        )
+
+    def limit(self, site: str, unit: int) -> float:
+        """Return the robust scale of a unit: 99.5 % of its sampled values lie within."""
+        return self._limit(site, unit)
+
+    def _compute_limit(self, site: str, unit: int) -> float:
+        known = self._kept.get(("statistics", site))
+        if known is not None:
+            return float(known.limit[unit])
+        values = statistics.unit_sample(self.source, self.source.sites[site], unit)
+        return float(statistics.robust_limit(values[:, None])[0])
+
+    def document_loss(self, stream: str) -> np.ndarray | None:
+        """Return (n_documents,) mean losses in nats, None without predictions."""
+        return self._once(("document loss", stream), lambda: self._mean_losses(stream))
+
+    def _mean_losses(self, stream: str) -> np.ndarray | None:
+        info = self.source.streams[stream]
+        out = np.full(info.n_documents, np.nan)
+        for document, (start, stop) in enumerate(
+            zip(info.document_start[:-1], info.document_start[1:], strict=True)
+        ):
+            loss = self.source.loss(stream, int(start), int(stop))
+            if loss is None:
+                return None
+            known = loss[np.isfinite(loss)]
+            out[document] = known.mean() if len(known) else np.nan
+        return out
+
+
+class Library:
+    """All shelves by key, in the order given."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._shelves: dict[str, Shelf] = {}
+        for source in sources:
+            base = slug(source.name)
+            key, number = base, 2
+            while key in self._shelves:
+                key, number = f"{base}-{number}", number + 1
+            self._shelves[key] = Shelf(key, source)
+
+    def __iter__(self) -> Iterator[Shelf]:
+        return iter(self._shelves.values())
+
+    def __len__(self) -> int:
+        return len(self._shelves)
+
+    def get(self, key: str) -> Shelf | None:
+        return self._shelves.get(key)

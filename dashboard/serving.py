@@ -1,0 +1,114 @@
+"""Serving the dashboard on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from dashboard.sources.protocol import Source
+from interp.errors import InterpError
+
+FIRST_PORT = 8050
+PORTS_TO_TRY = 50
+THREADS = 8
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """Return a listening socket at the port asked for, or at the first free one from 8050 on.
+
+    Raises
+    ------
+    InterpError
+        When the port is taken, or no port is free.
+    """
+    candidates = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS_TO_TRY)
+    for candidate in candidates:
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if os.name == "posix":
+            # A port left in TIME_WAIT is free; on other systems the option means something else.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(128)
+            return listener
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EACCES:
+                raise InterpError(
+                    f"Port {candidate} may not be opened by this user; choose one above 1023."
+                ) from None
+            if error.errno != errno.EADDRINUSE:
+                raise InterpError(f"Cannot listen on {host}:{candidate}: {error.strerror}.") from None
+    if port is not None:
+        raise InterpError(
+            f"Port {port} on {host} is in use by another program. "
+            "Choose another with --port, or leave --port out to have a free one found."
+        )
+    raise InterpError(
+        f"No free port from {FIRST_PORT} to {FIRST_PORT + PORTS_TO_TRY - 1}; choose one with --port."
+    )
+
+
+def serve(
+    recordings: Sequence[str | Path | Source] | str | Path | Source,
+    port: int | None = None,
+    open_browser: bool = True,
+    host: str = "127.0.0.1",
+    *,
+    state: str = "",
+    output: TextIO | None = None,
+) -> None:
+    """Serve recordings until Ctrl-C.
+
+    Parameters
+    ----------
+    recordings : paths of recordings, or sources, one or several
+    port : int, optional
+        None: the first free one from 8050 on.
+    open_browser : bool
+        Show the page in the user's browser as well.
+    host : str
+        Address to listen on. Only this machine by default; the environment has no say.
+    state : str
+        Query of the page to show, such as ``"?site=lstm/l0/cell&unit=87"``.
+    output : text file, optional
+        Where the address is printed; standard output by default.
+
+    Raises
+    ------
+    InterpError
+        When a recording cannot be opened or the port is taken.
+    """
+    import waitress
+
+    from dashboard.app import create_app
+    from dashboard.sources import open_sources
+
+    single = isinstance(recordings, (str, Path)) or not isinstance(recordings, Sequence)
+    sources = open_sources([recordings] if single else list(recordings))  # type: ignore[list-item]
+    output = output or sys.stdout
+    with contextlib.ExitStack() as stack:
+        for source in sources:
+            stack.callback(source.close)
+        listener = bind(host, port)
+        stack.callback(listener.close)
+        app = create_app(sources)
+        server = waitress.create_server(
+            app.server, sockets=[listener], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
+        )
+        address = f"http://{host}:{listener.getsockname()[1]}/{state}"
+        print(f"interp is at {address}\nPress Ctrl-C to stop.", file=output, flush=True)
+        if open_browser:
+            threading.Timer(0.3, webbrowser.open, [address]).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
+        server.close()
+        print("\nStopped.", file=output, flush=True)
