@@ -19,7 +19,7 @@ help:  ## show this list
 demo: runtime  ## open a page with real Python source, coloured by a unit of a trained LSTM
 	@.venv/bin/interp demo $(ARGS)
 
-test: lint browser  ## run all checks: lint, types, tests (with a real browser)
+test: browser  ## run all tests, style and types among them, with a real browser
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: dev  ## check style, imports, docstrings, banned calls
