@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """Recurrent nets that can be trained."""
 
     lstm = "lstm"
@@ -19,7 +19,7 @@ class Kind(str, Enum):
     rnn = "rnn"
 
 
-class Precision(str, Enum):
+class Precision(StrEnum):
     """Arithmetic of the forward and backward pass."""
 
     float32 = "float32"
@@ -32,9 +32,7 @@ def train(
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 2,
     hidden: Annotated[int, typer.Option(min=1, help="Units per layer.")] = 512,
     embedding: Annotated[int, typer.Option(min=1, help="Embedding width.")] = 64,
-    characters: Annotated[
-        float, typer.Option(help="Characters to see in all, such as 6e7.")
-    ] = 6e7,
+    characters: Annotated[float, typer.Option(help="Characters to see in all, such as 6e7.")] = 6e7,
     lanes: Annotated[int, typer.Option(min=1, help="Parallel streams of text.")] = 32,
     window: Annotated[int, typer.Option(min=2, help="Steps of back-propagation.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak rate of Adam.")] = 2e-3,

@@ -46,9 +46,7 @@ class Adapter(Protocol):
         """Return the string of each id."""
         ...
 
-    def forward(
-        self, ids: Tensor, lengths: Tensor, state: Any
-    ) -> tuple[Tensor | None, Any]:
+    def forward(self, ids: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor | None, Any]:
         """Run the model on a padded batch.
 
         Parameters

@@ -83,14 +83,14 @@ class CharacterLanguageModel(nn.Module):
 
 
 class CharacterAdapter:
-    """One position per character, for a model called as ``module(ids, state)``.
+    r"""One position per character, for a model called as ``module(ids, state)``.
 
     Parameters
     ----------
     module : torch.nn.Module
         Takes ids (batch, steps) and a state, returns logits and a state.
     vocabulary : list of str
-        One character per id; must hold the unknown character ``"\\ufffd"`` if texts may have
+        One character per id; must hold the unknown character ``"\ufffd"`` if texts may have
         characters outside it.
     """
 

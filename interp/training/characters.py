@@ -1,4 +1,4 @@
-"""What `interp train` does: a character model of Python source, trained, measured, with its card."""
+"""What `interp train` does: a character model of Python source, trained and measured."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ recorded later.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def _endless(documents: list[np.ndarray], rng: np.random.Generator) -> Iterator[
             yield usable[index]
 
 
-def reset_lanes(state: object, fresh: Tensor) -> object:
+def reset_lanes(state: Any, fresh: Tensor) -> Any:
     """Return `state` with zeros in the lanes that start a document, detached from its past."""
     if state is None:
         return None

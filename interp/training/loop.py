@@ -6,9 +6,10 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,12 +74,11 @@ def train(
         Called with each row: step, characters, train and held-out bits per character, seconds.
     """
     torch.manual_seed(config.seed)
-    model = adapter.module.train()
+    model: Any = adapter.module.train()
+    shape = model.config.to_dict()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
-    batches = lanes(
-        documents, config.n_lanes, config.window, np.random.default_rng(config.seed)
-    )
+    batches = lanes(documents, config.n_lanes, config.window, np.random.default_rng(config.seed))
     n_steps = max(1, config.n_characters // (config.n_lanes * config.window))
     log: list[dict[str, float]] = []
     state, running, started = None, [], time.monotonic()
@@ -108,7 +108,7 @@ def train(
             log.append(row)
             with (folder / "log.jsonl").open("a") as handle:
                 handle.write(json.dumps(row) + "\n")
-            save_weights(model, folder / "snapshot.safetensors", model.config.to_dict())
+            save_weights(model, folder / "snapshot.safetensors", shape)
             report(row)
             model.train()
     model.eval()
@@ -125,7 +125,8 @@ def document_losses(
     with torch.inference_mode():
         for start in range(0, ids.shape[1] - 1, window):
             piece = ids[:, start : start + window + 1]
-            logits, state = adapter.forward(piece[:, :-1], torch.tensor([piece.shape[1] - 1]), state)
+            lengths = torch.tensor([piece.shape[1] - 1])
+            logits, state = adapter.forward(piece[:, :-1], lengths, state)
             losses.append(F.cross_entropy(logits[0].float(), piece[0, 1:], reduction="none"))
     return torch.cat(losses).numpy() if losses else np.zeros(0, np.float32)
 
@@ -141,7 +142,7 @@ def bits_per_character(
     return float(np.concatenate(losses).mean()) / math.log(2)
 
 
-def _precision(name: str):
+def _precision(name: str) -> AbstractContextManager[Any]:
     if name == "float32":
         return nullcontext()
     return torch.autocast("cpu", dtype=getattr(torch, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from interp.errors import ModelError
@@ -39,6 +40,8 @@ def sample(
     with torch.inference_mode():
         for _ in range(n_characters):
             logits, state = adapter.forward(ids, torch.tensor([ids.shape[1]]), state)
+            if logits is None:
+                raise ModelError("The model gives no logits, so nothing can be drawn from it.")
             last = logits[0, -1].float()
             if temperature == 0:
                 choice = last.argmax()[None]
@@ -47,4 +50,4 @@ def sample(
                 choice = torch.multinomial(chances, 1, generator=generator)
             drawn.append(int(choice))
             ids = choice[None]
-    return prompt + "".join(adapter.decode(drawn))
+    return prompt + "".join(adapter.decode(np.array(drawn)))
