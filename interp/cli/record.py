@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-
 # Lists as typer wants its defaults; nothing changes them.
 DEFAULT_SITES = ["**/hidden"]
 NONE: list[str] = []
@@ -46,7 +45,7 @@ def record(
         typer.Option(
             "--sites", "-s", help="Names or patterns, such as 'lstm/*,**/cell'. Repeatable."
         ),
-    ] = ["**/hidden"],
+    ] = DEFAULT_SITES,
     dtype: Annotated[StorageType, typer.Option(help="Storage type.")] = StorageType.float16,
     batch_size: Annotated[int, typer.Option(min=1, help="Documents in one forward.")] = 32,
     window: Annotated[

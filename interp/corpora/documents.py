@@ -49,7 +49,7 @@ class Corpus(Sequence[Document]):
     def __len__(self) -> int:
         return len(self.documents)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.documents[index]
 
     def __iter__(self) -> Iterator[Document]:

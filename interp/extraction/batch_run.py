@@ -181,33 +181,38 @@ class BatchRun:
         batches: Iterator[Any],
         meter: Meter,
     ) -> None:
-        known = list(parts.records)
         self._n_documents = parts.done_segments
+        left = self._not_yet_done(_chain(first, batches), parts)
+        batch = next(left, None)
+        if batch is None:
+            return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
             with make_recorder(self._loaded.module, sites, self._options) as recorder:
-                for index, batch in enumerate(_chain(first, batches)):
-                    digest = batch_hash(batch)
-                    if index < len(known):
-                        if digest != known[index].hash:
-                            raise RecordingError(
-                                f"{self._folder} cannot be resumed: batch {index} of the corpus is "
-                                "not what it was. A DataLoader must not shuffle."
-                            )
-                        continue
-                    self._step(batch, digest, recorder, sites, parts, thread)
-                if len(known) > index + 1:
-                    raise RecordingError(
-                        f"{self._folder} cannot be resumed: the corpus ends after {index + 1} "
-                        f"batches, {len(known)} had been recorded."
-                    )
+                for batch in _chain(batch, left):
+                    self._step(batch, recorder, sites, parts, thread)
         finally:
             thread.finish()
+
+    def _not_yet_done(self, batches: Iterator[Any], parts: Parts) -> Iterator[Any]:
+        """Skip the batches that the log tells of, once they have proved to be the same."""
+        for index, known in enumerate(list(parts.records)):
+            batch = next(batches, None)
+            if batch is None:
+                raise RecordingError(
+                    f"{self._folder} cannot be resumed: the corpus ends after {index} batches, "
+                    f"{len(parts.records)} had been recorded."
+                )
+            if batch_hash(batch) != known.hash:
+                raise RecordingError(
+                    f"{self._folder} cannot be resumed: batch {index} of the corpus is not what "
+                    "it was. A DataLoader must not shuffle."
+                )
+        yield from batches
 
     def _step(
         self,
         batch: Any,
-        digest: str,
         recorder: Recorder,
         sites: dict[str, Any],
         parts: Parts,
@@ -221,7 +226,7 @@ class BatchRun:
             name: self._stored(sites[name], part.values, lengths, names)
             for name, part in captured.items()
         }
-        parts.expect(BatchRecord(digest, lengths.tolist(), names))
+        parts.expect(BatchRecord(batch_hash(batch), lengths.tolist(), names))
         thread.submit(StepResult(values, lengths, self._n_documents, None))
         self._n_documents += len(lengths)
 

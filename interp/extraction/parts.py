@@ -102,6 +102,16 @@ class Parts:
         del segment_index
         self._files[site].write(np.ascontiguousarray(values, self._dtype).data)
 
+    def write_predictions(
+        self,
+        segment_index: int,
+        top_ids: np.ndarray,
+        top_probabilities: np.ndarray,
+        loss: np.ndarray,
+    ) -> None:
+        """Refuse: batches have no tokens to predict."""
+        raise NotImplementedError("part files hold no predictions")
+
     def commit(self, done_segments: int) -> None:
         """Put all announced batches whose documents lie before `done_segments` into the log."""
         for file in self._files.values():

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -39,12 +40,33 @@ class StepResult:
     predictions: StepPredictions | None
 
 
+class StepWriter(Protocol):
+    """What the thread needs: storage's ``RecordingWriter``, or part files."""
+
+    done_segments: int
+
+    def write(self, site: str, segment_index: int, values: np.ndarray) -> None:
+        """Write the rows of one segment."""
+
+    def write_predictions(
+        self,
+        segment_index: int,
+        top_ids: np.ndarray,
+        top_probabilities: np.ndarray,
+        loss: np.ndarray,
+    ) -> None:
+        """Write what the model said in one segment."""
+
+    def commit(self, done_segments: int) -> None:
+        """Make all segments before this one permanent."""
+
+
 class WriterThread:
     """Hands finished steps to a writer, in order, from one background thread.
 
     Parameters
     ----------
-    writer : RecordingWriter
+    writer : StepWriter
         Used by this thread alone until :meth:`finish` has returned.
     commit_interval_s : float
         Seconds of work that a kill may cost.
@@ -54,7 +76,7 @@ class WriterThread:
 
     def __init__(
         self,
-        writer,  # type: ignore[no-untyped-def]
+        writer: StepWriter,
         commit_interval_s: float = 5.0,
         on_written: Callable[[int], None] | None = None,
     ) -> None:

@@ -158,7 +158,8 @@ def record(
             return TextRun(loaded, texts, options, display).record()
         from interp.extraction.batch_run import BatchRun
 
-        return BatchRun(loaded, corpus, options, display, forward, lengths, names).record()
+        given = cast(Iterable[Any], corpus)
+        return BatchRun(loaded, given, options, display, forward, lengths, names).record()
 
 
 def _is_text(corpus: Any) -> bool:

@@ -189,6 +189,8 @@ class TextRun:
     def _steps(
         self, plan: RecordingPlan, done: int, thread: WriterThread, losses: _MeanLoss
     ) -> None:
+        if done == plan.n_segments:
+            return
         with self._recorder(plan.sites) as recorder:
             for step in _from(self.schedule, done):
                 if step.segment < done:
