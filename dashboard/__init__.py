@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dashboard.serving import serve
 
 __version__ = "0.1.0"
+__interp_package__ = True  # tells our package from a folder of the same name
 __interp_package__ = True  # interp.showing.import_ours looks for it
 __all__ = ["create_app", "serve"]
 
