@@ -1,17 +1,21 @@
 """The recording: its plan, its writer, its reader. docs/format.md specifies the file."""
 
+from interp.storage.annotating import AnnotationPlan
+from interp.storage.export import export
 from interp.storage.plan import PredictionPlan, RecordingPlan, StreamPlan
 from interp.storage.recording import Recording, open_recording
 from interp.storage.writer import RecordingWriter
 
+# `interp.open` takes it from here; not in __all__, so that a star import keeps the built-in.
 open = open_recording
 
 __all__ = [
+    "AnnotationPlan",
     "PredictionPlan",
     "Recording",
     "RecordingPlan",
     "RecordingWriter",
     "StreamPlan",
-    "open",
+    "export",
     "open_recording",
 ]

@@ -17,7 +17,8 @@ from interp.storage.plan import RecordingPlan, StreamPlan
 def describe_difference(file: h5py.File, plan: RecordingPlan) -> str:
     """Return what differs between a recording and a plan, or an empty string."""
     there: dict[str, str] = json.loads(file[schema.DIGESTS].asstr()[()])
-    asked = plan.digests()
+    asked = plan.part_digests()
+    del there["provenance"], asked["provenance"]  # another day, another command: the same run
     if there == asked:
         return ""
     if there["model"] != asked["model"]:

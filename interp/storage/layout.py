@@ -20,6 +20,7 @@ import interp
 from interp.errors import RecordingError
 from interp.sites import SiteDescription
 from interp.storage import packed, schema
+from interp.storage.annotating import write_annotation
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.plan import RecordingPlan, StreamPlan
 
@@ -32,11 +33,15 @@ def create_file(path: Path, plan: RecordingPlan) -> None:
         file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
         file[schema.PROVENANCE] = json.dumps(dict(plan.provenance))
         file[schema.SCHEDULE] = json.dumps(dict(plan.schedule))
-        file[schema.DIGESTS] = json.dumps(plan.digests())
+        file[schema.DIGESTS] = json.dumps(plan.part_digests())
         _write_names(file, schema.STREAM_NAMES, list(plan.stream))
         _write_names(file, schema.SITE_NAMES, list(plan.sites))
         for stream in plan.streams:
             _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
+        for number, annotation in enumerate(plan.annotations):
+            group = file.require_group(schema.ANNOTATIONS)
+            n_positions = plan.stream[annotation.stream].n_positions
+            write_annotation(group, str(number), annotation, n_positions)
         activations = file.create_group(schema.ACTIVATIONS)
         for name, site in plan.sites.items():
             _reserve_site(activations, name, site, plan.n_rows(site))
@@ -66,7 +71,7 @@ def _write_stream(group: h5py.Group, stream: StreamPlan) -> None:
 def _reserve_site(group: h5py.Group, name: str, site: SiteDescription, n_rows: int) -> None:
     dtype = schema.storage_dtype(site.dtype, name)
     chunk = schema.chunk_shape(n_rows, site.n_units)
-    dataset = _reserve(group, name, (n_rows, site.n_units), dtype, chunk)
+    dataset = reserve(group, name, (n_rows, site.n_units), dtype, chunk)
     for attribute in schema.SITE_ATTRIBUTES:
         dataset.attrs[attribute] = getattr(site, attribute)
     for attribute in schema.OPTIONAL_SITE_ATTRIBUTES:
@@ -81,30 +86,30 @@ def _reserve_predictions(group: h5py.Group, plan: RecordingPlan) -> None:
     group.attrs[schema.ATTR_STREAM] = predictions.stream
     group.attrs[schema.ATTR_TARGET] = predictions.target
     n, k = plan.stream[predictions.stream].n_positions, predictions.top_k
-    _reserve(group, schema.TOP_ID, (n, k), plan.predicted_ids_dtype())
-    _reserve(group, schema.TOP_PROBABILITY, (n, k), np.dtype("<f2"))
-    _reserve(group, schema.LOSS, (n,), np.dtype("<f4"))
+    reserve(group, schema.TOP_ID, (n, k), plan.predicted_ids_dtype())
+    reserve(group, schema.TOP_PROBABILITY, (n, k), np.dtype("<f2"))
+    reserve(group, schema.LOSS, (n,), np.dtype("<f4"))
 
 
 def _reserve_progress(group: h5py.Group, plan: RecordingPlan) -> None:
     for name, rows in plan.segments.items():
         group.create_dataset(f"{schema.SEGMENTS}/{name}", data=rows)
     n_columns = len(plan.sites) + (3 if plan.predictions is not None else 0)
-    _reserve(group, schema.CHECKSUMS, (plan.n_segments, n_columns), np.dtype("<u4"))
+    reserve(group, schema.CHECKSUMS, (plan.n_segments, n_columns), np.dtype("<u4"))
     group.create_dataset(schema.DONE, data=np.zeros(1, "<i8"))
     group.create_dataset(schema.SYNCED, data=np.zeros(1, "<i8"))
     empty = np.zeros(1, f"S{schema.FINGERPRINT_LENGTH}")
     group.create_dataset(schema.FINGERPRINT, data=empty)
 
 
-def _reserve(
+def reserve(
     group: h5py.Group,
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype,
     chunk: tuple[int, ...] | None = None,
 ) -> h5py.Dataset:
-    """Set room aside: allocated at once and never filled, so that it has its final place."""
+    """Set room aside for a data set: allocated at once, at its final place, and never filled."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -202,8 +207,9 @@ def open_hdf5(path: Path) -> h5py.File:
     numbers change, each at its place.
     """
     if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*.h5"))[:5] if path.parent.is_dir() else []
-        there = f" In {path.parent} there is: {', '.join(near)}." if near else ""
+        files = sorted(path.parent.glob("*.h5")) if path.parent.is_dir() else []
+        near = [file.name for file in files if not file.name.endswith(".view.h5")]
+        there = f" In {path.parent} there is: {', '.join(near[:5])}." if near else ""
         raise RecordingError(f"There is no recording {path}.{there}")
     if path.is_dir():
         raise RecordingError(f"{path} is a directory; a recording is one file, such as run.h5.")
@@ -246,3 +252,18 @@ def check_format(file: h5py.File, path: Path, expected: str, what: str) -> None:
             f"{path} has format version {version}; this interp reads versions up to "
             f"{schema.FORMAT_VERSION}. Update interp to open it."
         )
+
+
+def segment_rows(
+    site: SiteDescription, segment: np.ndarray, document_start: np.ndarray
+) -> tuple[int, int]:
+    """Return the first and one-past-last row of a site that one segment of its stream fills.
+
+    A site without a position axis has a row per document; it belongs to the segment that holds
+    the document's last position.
+    """
+    start, stop = segment.tolist()
+    if site.per == "position":
+        return start, stop
+    first, last = np.searchsorted(document_start[1:], [start, stop], side="right").tolist()
+    return first, last

@@ -15,6 +15,8 @@ import numpy as np
 from interp.errors import RecordingError
 from interp.storage.rawio import read_array, write_array
 
+Index = slice | np.ndarray
+
 
 class Matrix(Protocol):
     """Two-dimensional numbers that can be read by blocks."""
@@ -86,10 +88,10 @@ class RawMatrix:
             yield strip, first, last, slice(row - start, row - start + last - first)
             row += last - first
 
-    def _column_groups(self, columns: np.ndarray) -> list[tuple[int, object, object]]:
+    def _column_groups(self, columns: np.ndarray) -> list[tuple[int, Index, Index]]:
         """Return, per column of tiles that is needed, which columns to take and where they go."""
         tile_columns, inside = np.divmod(columns, self.tile_columns)
-        groups: list[tuple[int, object, object]] = []
+        groups: list[tuple[int, Index, Index]] = []
         for tile_column in np.unique(tile_columns):
             target = np.flatnonzero(tile_columns == tile_column)
             source = inside[target]
@@ -156,7 +158,7 @@ def raw_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | None:
     return RawMatrix(fd, dataset.dtype, shape, tile, offsets) if offsets.all() else None
 
 
-def _as_slice(indices: np.ndarray) -> object:
+def _as_slice(indices: np.ndarray) -> Index:
     """Return consecutive indices as a slice, which NumPy copies faster."""
     first = int(indices[0])
     if np.array_equal(indices, np.arange(first, first + len(indices))):

@@ -6,8 +6,6 @@ the same plan, made again, is what a resumed run is checked against.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +15,8 @@ import numpy as np
 
 from interp.errors import StorageError
 from interp.sites import SiteDescription
-from interp.storage import schema
+from interp.storage import digests, schema
+from interp.storage.annotating import AnnotationPlan
 from interp.storage.packed import pack
 
 
@@ -81,15 +80,13 @@ class StreamPlan:
 
     def digest(self) -> str:
         """Return a hash of everything this stream says."""
-        hashed = hashlib.sha256(self.name.encode())
-        hashed.update(self.document_start.tobytes())
-        for strings in (self.document_names, self.texts, self.vocabulary):
-            hashed.update(b"-" if strings is None else b"+")
-            for array in pack(strings or ()):
-                hashed.update(array.tobytes())
-        for numbers in (self.token_ids, self.spans):
-            hashed.update(b"-" if numbers is None else np.asarray(numbers, "<i8").tobytes())
-        return hashed.hexdigest()
+        lists = (self.document_names, self.texts, self.vocabulary)
+        return digests.of_stream(
+            self.name,
+            self.document_start,
+            [None if strings is None else pack(strings) for strings in lists],
+            (self.token_ids, self.spans),
+        )
 
     def _check(self) -> None:
         """Refuse parts that contradict each other."""
@@ -185,6 +182,8 @@ class RecordingPlan:
         Where the values come from, as JSON. The entry ``"model"`` must not change on resuming.
     schedule : dict
         How the segments came about, as JSON. Must not change on resuming.
+    annotations : sequence of AnnotationPlan
+        What is known about the positions beforehand.
     nonfinite : {"refuse", "store"}
         What to do with NaN and infinities that the model itself produced.
     """
@@ -195,6 +194,7 @@ class RecordingPlan:
     segments: Any = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Sequence[AnnotationPlan] = ()
     nonfinite: str = "refuse"
 
     def __post_init__(self) -> None:
@@ -240,15 +240,17 @@ class RecordingPlan:
             total += self.stream[self.predictions.stream].n_positions * row
         return total + self.n_segments * (16 + 4 * (len(self.sites) + 3)) + 65536
 
-    def digests(self) -> dict[str, str]:
-        """Return hashes of the parts that must stay the same when a run is resumed."""
-        parts: dict[str, Any] = {f"stream {s.name}": s.digest() for s in self.streams}
-        parts["sites"] = _hash([_plain(site) for site in self.sites.values()])
-        predictions = self.predictions
-        parts["predictions"] = _hash(predictions and [predictions.target, predictions.top_k])
-        parts["segments"] = _hash({k: v.tolist() for k, v in self.segments.items()})
-        parts["schedule"] = _hash(dict(self.schedule))
-        parts["model"] = _hash(self.provenance.get("model"))
+    def part_digests(self) -> dict[str, str]:
+        """Return hashes of all parts; all but the provenance must stay the same on resuming."""
+        parts = {f"stream {stream.name}": stream.digest() for stream in self.streams}
+        parts["annotations"] = digests.of_json([plan.digest() for plan in self.annotations])
+        parts["sites"] = digests.of_sites(self.sites.values())
+        asked = self.predictions
+        parts["predictions"] = digests.of_json(asked and [asked.stream, asked.target, asked.top_k])
+        parts["segments"] = digests.of_segments(self.segments)
+        parts["schedule"] = digests.of_json(dict(self.schedule))
+        parts["model"] = digests.of_json(self.provenance.get("model"))
+        parts["provenance"] = digests.of_json(dict(self.provenance))
         return parts
 
     def _segments_by_stream(self) -> dict[str, np.ndarray]:
@@ -277,8 +279,17 @@ class RecordingPlan:
             raise StorageError(
                 f"Predictions are about {self.predictions.stream!r}: no such stream."
             )
+        self._check_annotations()
         if self.nonfinite not in ("refuse", "store"):
             raise StorageError(f"nonfinite is 'refuse' or 'store', not {self.nonfinite!r}.")
+
+    def _check_annotations(self) -> None:
+        names = [plan.name for plan in self.annotations]
+        for plan in self.annotations:
+            if plan.stream not in self.stream:
+                raise StorageError(f"Annotation {plan.name!r}: there is no stream {plan.stream!r}.")
+            if names.count(plan.name) > 1:
+                raise StorageError(f"There are two annotations named {plan.name!r}.")
 
     def _check_site(self, name: str, site: SiteDescription) -> None:
         schema.storage_dtype(site.dtype, name)
@@ -308,17 +319,3 @@ def _check_cover(name: str, rows: np.ndarray, n_positions: int) -> None:
         raise StorageError(
             f"The segments of stream {name!r} do not cover its {n_positions:,} positions once each."
         )
-
-
-def _plain(site: SiteDescription) -> list[Any]:
-    names = ("name", "n_units", "dtype", *schema.SITE_ATTRIBUTES, *schema.OPTIONAL_SITE_ATTRIBUTES)
-    return [getattr(site, name) for name in names]
-
-
-def _hash(value: Any) -> str:
-    """Return a hash of a value by its JSON form."""
-    try:
-        text = json.dumps(value, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise StorageError(f"Provenance and schedule must be JSON: {error}.") from None
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -63,7 +63,7 @@ def write_array(fd: int, array: np.ndarray, offset: int) -> None:
     StorageError
         If the disk is full, or fails.
     """
-    view = memoryview(array.reshape(-1).view("u1"))
+    view = array.reshape(-1).view("u1").data
     done = 0
     try:
         while done < len(view):
@@ -84,7 +84,7 @@ def sync(fd: int) -> None:
         raise StorageError(f"Writing failed: {error.strerror}.") from error
 
 
-def open_locked(path: Path, what: str, create: bool = False) -> int:
+def open_locked(path: Path, what: str, create: bool = False, wait: bool = False) -> int:
     """Open a file for writing and lock it, and return its descriptor.
 
     The lock belongs to the file, not to its name: it survives renaming, ends with the process
@@ -102,7 +102,7 @@ def open_locked(path: Path, what: str, create: bool = False) -> int:
         except OSError as error:
             raise RecordingError(f"Cannot write {path}: {error.strerror}.") from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 os.close(fd)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from interp.errors import RecordingError, SelectionError, SiteError, unknown_name
+from interp.selection import Selection, Units
 from interp.sites import SiteDescription
 from interp.storage import schema
+from interp.storage.annotating import AnnotationPlan
+from interp.storage.annotations import Annotations
 from interp.storage.arrays import LazyArray
 from interp.storage.layout import open_hdf5, read_site, site_names, stream_names
 from interp.storage.matrix import open_matrix
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
+from interp.storage.wording import describe
+
+if TYPE_CHECKING:
+    import pandas
+
+    from interp.storage.verification import Verification
+    from interp.storage.view import View
 
 
 def open_recording(path: str | os.PathLike[str]) -> Recording:
@@ -54,6 +64,8 @@ class Recording:
     sites : mapping of str to SiteDescription
         In model order.
     streams : mapping of str to Stream
+    annotations : mapping of str to Annotation
+        Recorded ones, and those that were added beside the recording.
     predictions : Predictions or None
     provenance : dict
         Model, weights, code and library versions, command, seed.
@@ -97,6 +109,7 @@ class Recording:
                     missing[start:stop] = True
                 self._missing[name] = missing
         self._arrays: dict[str, LazyArray] = {}
+        self.annotations = Annotations(self, file)
         self.predictions: Predictions | None = None
         if schema.PREDICTIONS in file:
             group = file[schema.PREDICTIONS]
@@ -153,12 +166,89 @@ class Recording:
     def unit(self, site: str, unit_index: int) -> np.ndarray:
         """Return one unit over all positions, shape (n_positions,)."""
         array = self[site]
-        if not 0 <= unit_index < array.shape[1]:
-            raise SelectionError(
-                f"Unit {unit_index} of {site} does not exist: that site has {array.shape[1]} "
-                f"units (0-{array.shape[1] - 1})."
-            )
+        Units.of([unit_index]).indices(array.shape[1], site)
         return array[:, unit_index]
+
+    def to_frame(
+        self,
+        selection: str | Selection,
+        annotations: Sequence[str] = (),
+    ) -> pandas.DataFrame:
+        """Return a selection as a table with one row per position.
+
+        Parameters
+        ----------
+        selection : str or Selection
+            Such as ``"lstm/l0/cell:87,90-95@doc3:100-200"``.
+        annotations : sequence of str
+            Annotations to put beside the values.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``document``, ``document_name``, ``position`` (within the document),
+            ``token`` where there are tokens, the annotations, and one per unit, such as
+            ``lstm/l0/cell:87``. float16 is widened to float32, which changes no value.
+        """
+        from interp.storage.frame import to_frame
+
+        return to_frame(self, selection, annotations)
+
+    def write_annotation(
+        self,
+        name: str,
+        values: Any,
+        kind: str | None = None,
+        categories: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        stream: str | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Add an annotation beside the recording, in ``run.results/``, and return its file.
+
+        Parameters
+        ----------
+        name : str
+        values : array, shape (n_positions,)
+            Booleans or 0 and 1; strings, or indices of categories; or numbers.
+        kind : {"binary", "categorical", "numeric"}, optional
+            Told from the values when it is left out.
+        categories : sequence of str, optional
+        parameters : dict, optional
+            How the values were made, as JSON.
+        stream : str, optional
+            The first stream unless another is named.
+        overwrite : bool
+            Replace an annotation of that name.
+
+        Raises
+        ------
+        RecordingError
+            If the recording is incomplete.
+        StorageError
+            If the values fit neither kind nor stream, or the name is taken.
+        """
+        where = self.stream(stream).name
+        plan = AnnotationPlan(name, values, where, kind, categories, parameters or {})
+        return self.annotations.add(plan, overwrite)
+
+    def view(self) -> View:
+        """Return the unit-major int8 view for the screen; each site is built when first asked."""
+        from interp.storage.view import View
+
+        return View(self)
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> Verification:
+        """Compare what the file holds with its checksums.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the bytes checked and the bytes in all.
+        """
+        from interp.storage.verification import verify
+
+        return verify(self, progress)
 
     def document(self, document: int | str, stream: str | None = None) -> Document:
         """Return one document by index or name, of the first stream unless another is named."""
@@ -174,6 +264,8 @@ class Recording:
 
     def close(self) -> None:
         """Let the file go."""
+        if (annotations := getattr(self, "annotations", None)) is not None:
+            annotations.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -184,3 +276,6 @@ class Recording:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return describe(self)

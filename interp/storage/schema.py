@@ -63,6 +63,11 @@ SYNCED = "synced"
 FINGERPRINT = "fingerprint"
 FINGERPRINT_LENGTH = 64
 
+# A view.
+VIEW_CODES = "codes"
+VIEW_SCALES = "scales"
+VIEW_BUILT = "built"
+
 STORAGE_DTYPES = ("float16", "float32", "float64")
 
 # One unit over all positions reads `CHUNK_UNITS` columns, some positions of all units read one

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,9 @@ import numpy as np
 from interp.errors import RecordingError, StorageError, unknown_name
 from interp.storage import schema
 from interp.storage.difference import describe_difference
+from interp.storage.digests import checksum, fingerprint
 from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
-from interp.storage.layout import Layout, create_file, open_hdf5, read_layout
+from interp.storage.layout import Layout, create_file, open_hdf5, read_layout, segment_rows
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
@@ -206,12 +205,10 @@ class RecordingWriter:
     def rows(self, site: str, segment_index: int) -> tuple[int, int]:
         """Return the first and one-past-last row of a site that a segment fills."""
         description = self._plan.sites[site]
-        start, stop = self._layout.segments[description.stream][segment_index].tolist()
-        if description.per == "position":
-            return start, stop
-        ends = self._plan.stream[description.stream].document_start[1:]
-        first, last = np.searchsorted(ends, [start, stop], side="right").tolist()
-        return first, last
+        segment = self._layout.segments[description.stream][segment_index]
+        return segment_rows(
+            description, segment, self._plan.stream[description.stream].document_start
+        )
 
     def commit(self, done_segments: int) -> None:
         """Make the segments before `done_segments` part of the recording.
@@ -318,25 +315,6 @@ class RecordingWriter:
             matrix = self._layout.columns[name]
             found[i] = checksum(matrix.read(start, stop, np.arange(matrix.shape[1])))
         return found
-
-
-def checksum(rows: np.ndarray) -> int:
-    """Return the CRC-32 of rows as stored: row after row, little-endian."""
-    return zlib.crc32(memoryview(np.ascontiguousarray(rows).view("u1")))
-
-
-def fingerprint(digests: Mapping[str, str], checksums: np.ndarray) -> str:
-    """Return the hash that stands for the contents of a recording, 64 hexadecimal digits.
-
-    It covers streams, sites, predictions and every value; not the provenance, so that the same
-    run made again on another day is the same recording.
-    """
-    hashed = hashlib.sha256()
-    for name in sorted(digests):
-        if name not in ("schedule", "model"):
-            hashed.update(f"{name} {digests[name]}\n".encode())
-    hashed.update(np.ascontiguousarray(checksums, "<u4").tobytes())
-    return hashed.hexdigest()
 
 
 def _check_target(path: Path, overwrite: bool) -> int:

@@ -1,0 +1,146 @@
+"""Whether a recording still holds what was written into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from interp.storage import digests, schema
+from interp.storage.digests import checksum, fingerprint
+from interp.storage.layout import segment_rows
+from interp.storage.matrix import Matrix, open_matrix
+from interp.storage.packed import PackedStrings
+
+if TYPE_CHECKING:
+    from interp.storage.recording import Recording
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A part of a recording whose values have changed.
+
+    Attributes
+    ----------
+    what : str
+        A site, or a part of the predictions or of what was fixed beforehand.
+    rows : (int, int) or None
+        First and one-past-last row, where it is a part of a site.
+    """
+
+    what: str
+    rows: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.rows is None:
+            return self.what
+        return f"{self.what}, rows {self.rows[0]:,}-{self.rows[1] - 1:,}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of `Recording.verify`.
+
+    Attributes
+    ----------
+    n_checked : int
+        Number of checksums compared.
+    damages : tuple of Damage
+        Where they differ.
+    """
+
+    n_checked: int
+    damages: tuple[Damage, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has changed."""
+        return not self.damages
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{self.n_checked:,} checksums agree"
+        shown = "; ".join(map(str, self.damages[:5]))
+        more = f"; and {len(self.damages) - 5} more" if len(self.damages) > 5 else ""
+        return f"{len(self.damages):,} of {self.n_checked:,} checksums differ: {shown}{more}"
+
+
+def verify(
+    recording: Recording, progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """Compare what a recording holds with its checksums; see `Recording.verify`."""
+    damages, n_checked = [], 0
+    for what, agrees in _fixed_parts(recording):
+        n_checked += 1
+        if not agrees:
+            damages.append(Damage(what))
+    stored = recording._file[schema.PROGRESS][schema.CHECKSUMS][: recording.done_segments]
+    columns = list(_columns(recording))
+    total = sum(
+        matrix.shape[0] * matrix.shape[1] * matrix.dtype.itemsize for _, matrix, _ in columns
+    )
+    seen = 0
+    for column, (name, matrix, rows) in enumerate(columns):
+        units = np.arange(matrix.shape[1])
+        for segment, (start, stop) in enumerate(rows[: recording.done_segments]):
+            values = matrix.read(start, stop, units)
+            seen += values.nbytes
+            n_checked += 1
+            if checksum(values) != stored[segment, column]:
+                damages.append(Damage(name, (start, stop)))
+            if progress is not None and segment % 64 == 0:
+                progress(seen, total)
+    if recording.is_complete:
+        n_checked += 1
+        if fingerprint(_digests(recording), stored) != recording.fingerprint:
+            damages.append(Damage("fingerprint"))
+    return Verification(n_checked, tuple(damages))
+
+
+def _digests(recording: Recording) -> dict[str, str]:
+    return json.loads(recording._file[schema.DIGESTS].asstr()[()])
+
+
+def _columns(recording: Recording) -> Iterator[tuple[str, Matrix, list[tuple[int, int]]]]:
+    """Yield the name, the numbers and the rows of each segment of all that has checksums."""
+    file = recording._file
+    segments = {name: rows[:] for name, rows in file[schema.PROGRESS][schema.SEGMENTS].items()}
+    for name, site in recording.sites.items():
+        start = recording.streams[site.stream].document_start
+        rows = [segment_rows(site, segment, start) for segment in segments[site.stream]]
+        yield name, open_matrix(recording._fd, file[schema.ACTIVATIONS][name]), rows
+    if recording.predictions is not None:
+        group = file[schema.PREDICTIONS]
+        rows = [(int(a), int(b)) for a, b in segments[recording.predictions.stream.name]]
+        for part in (schema.TOP_ID, schema.TOP_PROBABILITY, schema.LOSS):
+            yield f"{schema.PREDICTIONS}/{part}", open_matrix(recording._fd, group[part]), rows
+
+
+def _fixed_parts(recording: Recording) -> Iterator[tuple[str, bool]]:
+    """Yield each part that was fixed beforehand, and whether it still has its hash."""
+    file, stored = recording._file, _digests(recording)
+    for name in recording.streams:
+        yield (
+            f"stream {name}",
+            _of_stream(file[schema.STREAMS][name], name) == stored[f"stream {name}"],
+        )
+    yield "sites", digests.of_sites(recording.sites.values()) == stored["sites"]
+    rows = {name: rows[:] for name, rows in file[schema.PROGRESS][schema.SEGMENTS].items()}
+    yield "segments", digests.of_segments(rows) == stored["segments"]
+    yield "provenance", digests.of_json(recording.provenance) == stored["provenance"]
+    hashes = [annotation.digest() for annotation in recording.annotations.recorded()]
+    yield "annotations", digests.of_json(hashes) == stored["annotations"]
+
+
+def _of_stream(group: h5py.Group, name: str) -> str:
+    """Return the hash of a stream as it is in the file."""
+    strings = []
+    for part in (schema.DOCUMENT_NAME, schema.TEXT, schema.VOCABULARY):
+        there = PackedStrings(group, part) if part in group else None
+        strings.append(None if there is None else (there.raw(), there.start))
+    numbers = [group[part][:] if part in group else None for part in (schema.TOKEN_ID, schema.SPAN)]
+    return digests.of_stream(name, group[schema.DOCUMENT_START][:], strings, numbers)
