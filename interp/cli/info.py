@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interp.errors import RecordingError
+
 if TYPE_CHECKING:
     from interp.storage import Recording
 
@@ -25,9 +27,12 @@ def info(
     with interp.open(file) as recording:
         described = describe(recording)
         if verify:
-            from interp.storage.verify import verify as check
-
-            described["verified"] = check(recording)
+            found = recording.verify()
+            if not found.ok:
+                raise RecordingError(
+                    f"{file} is damaged: {found}. Record it again, or take it from a copy."
+                )
+            described["verified"] = str(found)
     if as_json:
         print(json.dumps(described, indent=1))
     else:

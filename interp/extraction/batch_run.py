@@ -183,13 +183,13 @@ class BatchRun:
     ) -> None:
         self._n_documents = parts.done_segments
         left = self._not_yet_done(_chain(first, batches), parts)
-        batch = next(left, None)
-        if batch is None:
+        start = next(left, None)
+        if start is None:
             return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
             with make_recorder(self._loaded.module, sites, self._options) as recorder:
-                for batch in _chain(batch, left):
+                for batch in _chain(start, left):
                     self._step(batch, recorder, sites, parts, thread)
         finally:
             thread.finish()

@@ -111,9 +111,7 @@ def test_bidirectional_nets_read_documents_whole(tmp_path):
 
 def test_bidirectional_nets_refuse_documents_longer_than_stated(tmp_path):
     with pytest.raises(InterpError, match=r"d1 has 90 positions.*up to 50 positions"):
-        interp.record(
-            make_tagger(), make_texts([30, 90]), tmp_path / "run.h5", max_document=50
-        )
+        interp.record(make_tagger(), make_texts([30, 90]), tmp_path / "run.h5", max_document=50)
     assert not (tmp_path / "run.h5").exists()
 
 
@@ -178,9 +176,7 @@ def test_overflow_names_site_unit_position_value_and_keeps_what_was_recorded(tmp
     path = tmp_path / "run.h5"
     # 89 * 738 is the first multiple that float16 rounds to infinity.
     with pytest.raises(StorageError) as caught:
-        interp.record(
-            GrowingAdapter(738.0), {"a": "x" * 200}, path, sites="sum/output", window=20
-        )
+        interp.record(GrowingAdapter(738.0), {"a": "x" * 200}, path, sites="sum/output", window=20)
     message = str(caught.value)
     assert "sum/output:1 is 65682 at position 88 of a" in message
     assert "--dtype float32" in message
