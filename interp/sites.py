@@ -22,7 +22,11 @@ LSTM_GATES = ("input_gate", "forget_gate", "cell_gate", "output_gate")
 """The gates of an LSTM in torch's order i, f, g, o."""
 GRU_GATES = ("reset_gate", "update_gate", "new_gate")
 """The gates of a GRU in torch's order r, z, n."""
-SIGNALS = (INPUT, OUTPUT, HIDDEN, CELL, *LSTM_GATES, *GRU_GATES)
+ATTENTION = "attention"
+QUERY, KEY, VALUE, HEAD_OUTPUT = "query", "key", "value", "head_output"
+ATTENTION_SIGNALS = (ATTENTION, QUERY, KEY, VALUE, HEAD_OUTPUT)
+"""The weights of attention, (batch, n_heads, queries, keys), and what they were made from."""
+SIGNALS = (INPUT, OUTPUT, HIDDEN, CELL, *LSTM_GATES, *GRU_GATES, *ATTENTION_SIGNALS)
 """Signals in the order in which a module's sites are listed."""
 
 _ESCAPED = frozenset("%/:#*[] ")

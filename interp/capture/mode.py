@@ -3,7 +3,8 @@
 A handler is registered for torch functions by `handles`. While a recorder is active in a thread,
 one `CaptureMode` per thread sees every call of a torch function; a call that has a handler goes to
 it together with the places (one per recorder) at which the call happens. Adding a family of
-functions means one more file with a handler in it.
+functions means one more file with a handler in it. What a session needs to see of all other
+functions, after they ran, goes to its `watchers`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 Handler = Callable[[Sequence["Place"], Function, tuple[Any, ...], Mapping[str, Any]], Any]
+Watcher = Callable[[Function, tuple[Any, ...], Mapping[str, Any], Any], None]
+"""Is given a function that has run, its arguments and what it returned."""
 _HANDLERS: dict[Function, Handler] = {}
 
 
@@ -50,7 +53,10 @@ class CaptureMode(TorchFunctionMode):
         handler = _HANDLERS.get(func)
         if handler is not None and (places := active.places()):
             return handler(places, func, args, kwargs or {})
-        return func(*args, **kwargs) if kwargs else func(*args)
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        for watch in active.watchers:
+            watch(func, args, kwargs or {}, result)
+        return result
 
 
 class _Active(threading.local):
@@ -62,6 +68,7 @@ class _Active(threading.local):
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
+        self.watchers: list[Watcher] = []
         self._mode: CaptureMode | None = None
 
     def enter(self, session: Session) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import interp.capture.attention
 import interp.capture.cells
 import interp.capture.recurrent  # noqa: F401  (registers its handlers)
+from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames
 from interp.capture.records import Captured
 from interp.capture.session import TRAIN_MODE, Session
@@ -46,6 +48,9 @@ class Recorder:
         False their first two axes are swapped.
     lengths : Tensor, optional
         (batch,) steps of each row of a padded batch; values past them are recorded as 0.
+    attention : str or iterable of str
+        Modules (by path or pattern) in which every softmax over the last axis is attention,
+        also where it isn't seen to weight values. Few models need it; see `docs/attention.md`.
 
     Raises
     ------
@@ -75,6 +80,7 @@ class Recorder:
         steps: Iterable[str] | str = (),
         batch_first: bool = True,
         lengths: Tensor | None = None,
+        attention: Iterable[str] | str = (),
     ) -> None:
         if not isinstance(model, nn.Module):
             raise CaptureError(f"A recorder needs a torch.nn.Module, not {type(model).__name__}.")
@@ -84,6 +90,7 @@ class Recorder:
         self._names = ModuleNames(model)
         self._wanted = Wanted(self._names, sites, inputs)
         self._steps = _StepModules(self._names, steps)
+        self._attention = _named_modules(self._names, attention)
         self._lengths = _as_lengths(lengths)
         self._session: Session | None = None
         self._is_open = False
@@ -100,6 +107,7 @@ class Recorder:
             self._train_mode,
             self._batch_first,
             self._lengths,
+            self._attention,
         )
         session.open()
         self._session, self._is_open = session, True
@@ -114,7 +122,7 @@ class Recorder:
         self._is_open = False
         self._opened().close()
         if kind is None:
-            self._wanted.check_fired(list(self.sites))
+            self._check_fired()
 
     @property
     def sites(self) -> Mapping[str, SiteDescription]:
@@ -173,8 +181,7 @@ class Recorder:
         CaptureError
             When a site was called several times since the last `take`.
         """
-        order = list(self.sites)
-        self._wanted.check_fired(order)
+        order = self._check_fired()
         taken = self._settled().take()
         return {name: taken[name] for name in order if name in taken}
 
@@ -194,8 +201,18 @@ class Recorder:
         store.end_forward()
         return store
 
+    def _check_fired(self) -> list[str]:
+        """Return the sites that fired; refuse or warn where something asked for is missing."""
+        self._settled()
+        report(self._opened())
+        fired = list(self.sites)
+        self._wanted.check_fired(fired)
+        return fired
+
     def _fired(self, site: str) -> str:
         name = self._wanted.canonical(site)
+        if name in self._opened().refused:
+            raise CaptureError(self._opened().refused[name])
         if name not in self._opened().store:
             hint = "These sites fired; name others in sites=[...] when making the recorder."
             raise SiteError(unknown_name("recorded site", site, self.sites, hint))
@@ -212,14 +229,7 @@ class _StepModules:
     """Tells which modules are called once per step."""
 
     def __init__(self, names: ModuleNames, patterns: Iterable[str] | str) -> None:
-        patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        self._paths: set[str] = set()
-        for pattern in patterns:
-            match = compile_pattern(names.canonical(pattern)).fullmatch
-            found = [path for path in names.modules if match(path)]
-            if not found:
-                raise SiteError(unknown_name("module", pattern, names.modules))
-            self._paths.update(found)
+        self._paths = _named_modules(names, patterns)
         self._all = names.root in self._paths
 
     def __call__(self, path: str, module: nn.Module) -> bool:
@@ -228,6 +238,18 @@ class _StepModules:
             or isinstance(module, nn.RNNCellBase)
             or any(path == own or path.startswith(f"{own}.") for own in self._paths)
         )
+
+
+def _named_modules(names: ModuleNames, patterns: Iterable[str] | str) -> frozenset[str]:
+    """Return the paths of the modules that patterns match, or refuse."""
+    paths: set[str] = set()
+    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
+        match = compile_pattern(names.canonical(pattern)).fullmatch
+        found = [path for path in names.modules if match(path)]
+        if not found:
+            raise SiteError(unknown_name("module", pattern, names.modules))
+        paths.update(found)
+    return frozenset(paths)
 
 
 def _as_lengths(lengths: Tensor | None) -> Tensor | None:

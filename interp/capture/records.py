@@ -62,6 +62,10 @@ class Store:
         """Append one step, (batch, n_units), to the call that `end_forward` will close."""
         self._site(description).steps.append(values)
 
+    def drop(self, name: str) -> None:
+        """Forget a site, as if it had never fired."""
+        self._sites.pop(name, None)
+
     def _site(self, description: SiteDescription) -> _Site:
         site = self._sites.get(description.name)
         if site is None:
@@ -71,13 +75,17 @@ class Store:
     def end_forward(self) -> None:
         """Stack the steps seen so far into one call per site.
 
-        Steps of unequal shapes (a batch that shrinks) stay separate calls.
+        Steps of unequal shapes (a batch that shrinks) stay separate calls. Steps of an attention
+        site, (batch, n_heads, queries, ...), are joined along the queries.
         """
         for site in self._sites.values():
             if not site.steps:
                 continue
             steps, site.steps = site.steps, []
-            if all(step.shape == steps[0].shape for step in steps):
+            equal = all(step.shape == steps[0].shape for step in steps)
+            if site.description.n_heads is not None:
+                site.calls.extend(map(Captured, [torch.cat(steps, 2)] if equal else steps))
+            elif equal:
                 site.calls.append(Captured(torch.stack(steps, 1)))
             else:
                 site.calls.extend(Captured(step.unsqueeze(1)) for step in steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -20,6 +20,16 @@ from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
 from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
 
+Preparation = Callable[["Session"], AbstractContextManager[None]]
+_PREPARATIONS: list[Preparation] = []
+
+
+def prepares(function: Preparation) -> Preparation:
+    """Register a context manager that is entered for every session while it is open."""
+    _PREPARATIONS.append(function)
+    return function
+
+
 TRAIN_MODE = (
     "{what} is in train mode, where dropout and batch statistics change what is recorded. "
     "Call model.eval() first, or pass Recorder(..., train_mode=True) to record it as it is."
@@ -33,6 +43,8 @@ class Place:
     ----------
     path : str
         The module's path.
+    session : Session
+        The run of the recorder.
     module : nn.Module
         The module.
     per_step : bool
@@ -46,7 +58,7 @@ class Place:
         self.module = module
         self.per_step = per_step
         self.arguments: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
-        self._session = session
+        self.session = session
         self._wants: dict[tuple[str, int | None, bool], bool] = {}
         self._descriptions: dict[tuple[str, int | None, bool], SiteDescription] = {}
 
@@ -55,7 +67,7 @@ class Place:
         key = signal, layer, reverse
         if key not in self._wants:
             site = SiteName(self.path, signal, layer, reverse)
-            self._wants[key] = self._session.wanted(site)
+            self._wants[key] = self.session.wanted(site)
         return self._wants[key]
 
     def record(
@@ -68,6 +80,7 @@ class Place:
         lengths: Tensor | None = None,
         per: str | None = None,
         copy: bool = False,
+        n_heads: int | None = None,
     ) -> None:
         """Record the values of one call.
 
@@ -85,23 +98,35 @@ class Place:
             Whether there is an axis of steps; tensors of three axes have one unless said.
         copy : bool
             Must be true for a tensor that the model's code can reach: it may change it in place.
+        n_heads : int, optional
+            Heads, the second axis of the values of an attention site; its third axis is the steps.
         """
         values = values.detach()
+        if self.per_step and n_heads is not None:
+            description = self._describe(signal, layer, reverse, values, "call", n_heads)
+            self.session.store.add_step(description, values.clone() if copy else values)
+            return
         if self.per_step and values.ndim <= 2:
             step = values if values.ndim == 2 else values.reshape(1, -1)
             description = self._describe(signal, layer, reverse, step, "position")
-            self._session.store.add_step(description, step.clone() if copy else step)
+            self.session.store.add_step(description, step.clone() if copy else step)
             return
         if per is None:
             per = "position" if values.ndim == 3 else "call"
         if per == "position" and lengths is None:
-            values, lengths, copy = self._session.trim(values, copy)
-        description = self._describe(signal, layer, reverse, values, per)
+            values, lengths, copy = self.session.trim(values, copy)
+        description = self._describe(signal, layer, reverse, values, per, n_heads)
         captured = Captured(values.clone() if copy else values, lengths)
-        self._session.store.add(description, captured)
+        self.session.store.add(description, captured)
 
     def _describe(
-        self, signal: str, layer: int | None, reverse: bool, values: Tensor, per: str
+        self,
+        signal: str,
+        layer: int | None,
+        reverse: bool,
+        values: Tensor,
+        per: str,
+        n_heads: int | None = None,
     ) -> SiteDescription:
         key = signal, layer, reverse
         if key not in self._descriptions:
@@ -115,6 +140,7 @@ class Place:
                 layer=layer,
                 direction=site.direction,
                 per=per,
+                n_heads=n_heads,
             )
         return self._descriptions[key]
 
@@ -136,6 +162,15 @@ class Session:
         Layout of the three-axis tensors of plain modules.
     lengths : Tensor or None
         (batch,) steps of the rows of a padded batch.
+    attention : frozenset of str
+        Paths of the modules that the user named as attention.
+
+    Attributes
+    ----------
+    leaving : list of callable
+        Each is given the place of a module whose call has ended.
+    refused : dict of str to str
+        Why a site that was asked for is not recorded.
     """
 
     def __init__(
@@ -146,6 +181,7 @@ class Session:
         train_mode: bool = False,
         batch_first: bool = True,
         lengths: Tensor | None = None,
+        attention: frozenset[str] = frozenset(),
     ) -> None:
         self.names = names
         self.wanted = wanted
@@ -153,6 +189,9 @@ class Session:
         self.stack: list[Place] = []
         self.needs_mode = wanted.handled
         self.lengths = lengths
+        self.attention = attention
+        self.leaving: list[Callable[[Place], None]] = []
+        self.refused: dict[str, str] = {}
         self._per_step = per_step
         self._train_mode = train_mode
         self._batch_first = batch_first
@@ -167,6 +206,8 @@ class Session:
                     undo.callback(handle.remove)
             active.enter(self)
             undo.callback(active.leave, self)
+            for preparation in _PREPARATIONS:
+                undo.enter_context(preparation(self))
             self._resources = undo.pop_all()
 
     def close(self) -> None:
@@ -223,6 +264,8 @@ class Session:
             while self.stack.pop() is not place:
                 pass  # left behind by an exception that no hook saw
             place.arguments.pop()
+            for leave in self.leaving:
+                leave(place)
             if place.wants(OUTPUT):
                 self._record_whole(place, OUTPUT, output)
             if is_root and not place.per_step and not self.stack:
