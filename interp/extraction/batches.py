@@ -33,10 +33,9 @@ def run_forward(model: torch.nn.Module, batch: Any) -> Any:
 
 def to_device(batch: Any, device: str) -> Any:
     """Return the batch with all its tensors on `device`."""
-    if isinstance(batch, PackedSequence):
-        return batch.to(device=torch.device(device))
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
+    if isinstance(batch, torch.Tensor | PackedSequence):
+        movable: Any = batch  # torch's types know a packed sequence's to(dtype) only
+        return movable.to(device)
     if isinstance(batch, Mapping):
         return {key: to_device(part, device) for key, part in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):

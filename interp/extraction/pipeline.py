@@ -85,6 +85,7 @@ class WriterThread:
         self._on_written = on_written or (lambda n_positions: None)
         self._queue: queue.Queue[StepResult | None] = queue.Queue(QUEUE_STEPS)
         self._error: BaseException | None = None
+        self._hurry = False
         self._written = writer.done_segments
         self._committed = writer.done_segments
         self._thread = threading.Thread(target=self._run, name="interp-writer", daemon=True)
@@ -102,20 +103,27 @@ class WriterThread:
     def finish(self) -> int:
         """Write and commit all that is queued, end the thread, return the committed segments.
 
+        Ctrl-C while waiting leaves out what is still queued, but never the end of the thread:
+        the writer must not be closed under it.
+
         Raises
         ------
         BaseException
             Whatever stopped the writing; what was written before is committed all the same,
             if the file still takes it.
         """
+        interrupt = None
         while self._thread.is_alive():
             try:
                 self._queue.put(None, timeout=0.2)
-                break
+                self._thread.join()
             except queue.Full:
                 continue
-        self._thread.join()
+            except KeyboardInterrupt as error:
+                interrupt, self._hurry = error, True
         self._raise_error()
+        if interrupt is not None:
+            raise interrupt
         return self._committed
 
     @property
@@ -130,7 +138,7 @@ class WriterThread:
     def _run(self) -> None:
         last = time.monotonic()
         try:
-            while (result := self._queue.get()) is not None:
+            while (result := self._queue.get()) is not None and not self._hurry:
                 self._write(result)
                 self._on_written(int(result.lengths.sum()))
                 if time.monotonic() - last >= self._interval_s:
