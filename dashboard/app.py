@@ -8,7 +8,7 @@ from dash import Dash, html
 
 import dashboard
 from dashboard import api, ids, views
-from dashboard.components import Toolbar
+from dashboard.components import Messages, PanelBar, Toolbar
 from dashboard.library import Library
 from dashboard.security import LOCAL_HOSTS, content_security_policy, harden
 from dashboard.sources.protocol import Source
@@ -55,13 +55,22 @@ def create_app(
 
 def layout() -> html.Div:
     """Return the page; the same for every visitor, state is the browser's."""
+    panel = html.Section(
+        [PanelBar(id=ids.PANEL_BAR), *(view.layout() for view in views.in_area("panel"))],
+        className="pane pane-panel",
+        **{"aria-label": "Below the text"},
+    )
+    left = html.Div([*(view.layout() for view in views.in_area("text")), panel], className="left")
+    side = html.Div([view.layout() for view in views.in_area("side")], className="side")
+    pages = [view.layout() for view in views.in_area("page")]
     return html.Div(
         [
             html.Header(
                 [html.H1("interp", className="brand"), Toolbar(id=ids.TOOLBAR)],
                 className="header",
             ),
-            html.Main([view.layout() for view in views.VIEWS], className="main"),
+            html.Main([html.Div([left, side], className="explore"), *pages], className="main"),
+            Messages(id=ids.MESSAGES),
         ],
         className="page",
         **{"data-version": dashboard.__version__},

@@ -82,7 +82,7 @@ def heat_map(
         keys = np.nan_to_num(np.var(values, axis=0), nan=-1.0)
         order = np.argsort(-keys, kind="stable")
     elif sort == "correlation":
-        keys = correlation(values, reference)
+        keys = correlation(np.ascontiguousarray(values.T), reference)
         order = np.argsort(-np.nan_to_num(keys, nan=-2.0), kind="stable")
     else:
         keys = units.astype(np.float32)
@@ -94,7 +94,7 @@ def heat_map(
     order = order[:max_rows]
     columns, steps = columns_of(values[:, order], max_columns)
     if limit is None:
-        limit = float(np.max(robust_limit(columns.reshape(-1, 1)))) if columns.size else 1.0
+        limit = float(robust_limit(columns.reshape(1, -1))[0])
     with np.errstate(invalid="ignore"):
         levels = np.clip(np.nan_to_num(np.rint(columns / limit * 127)), -127, 127)
     levels = np.where(np.isnan(columns), NOT_A_NUMBER, levels).astype(np.int8)

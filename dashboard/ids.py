@@ -3,4 +3,13 @@
 from __future__ import annotations
 
 TOOLBAR = "toolbar"
+MESSAGES = "messages"
 TEXT = "text"
+TEXT_BAR = "text-bar"
+READOUT = "readout"
+PANEL_BAR = "panel-bar"
+STATES = "states"
+HEAT_MAP = "heat-map"
+UNIT_CARD = "unit-card"
+UNIT_LIST = "unit-list"
+OVERVIEW = "overview"

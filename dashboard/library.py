@@ -59,7 +59,7 @@ class Shelf:
         if known is not None:
             return float(known.limit[unit])
         values = statistics.unit_sample(self.source, self.source.sites[site], unit)
-        return float(statistics.robust_limit(values[:, None])[0])
+        return float(statistics.robust_limit(values[None])[0])
 
     def document_loss(self, stream: str) -> np.ndarray | None:
         """Return (n_documents,) mean losses in nats, None without predictions."""

@@ -12,10 +12,22 @@ SCRIPTS = [
     "text_layout.js",
     "text_paint.js",
     "text_view.js",
+    "text_search.js",
     "coloured_text.js",
     "session.js",
+    "time_axis.js",
+    "strip_paint.js",
     "toolbar.js",
+    "legend.js",
+    "text_bar.js",
+    "readout.js",
+    "states.js",
+    "heat_map.js",
+    "unit_card.js",
+    "unit_list.js",
+    "overview.js",
+    "messages.js",
     "glue.js",
 ]
 
-STYLES = ["theme.css", "frame.css", "coloured_text.css"]
+STYLES = ["theme.css", "frame.css", "coloured_text.css", "views.css"]

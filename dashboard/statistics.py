@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,49 +42,70 @@ def sample_ranges(n_positions: int, n_units: int, itemsize: int = 2) -> list[tup
 
 
 def robust_limit(values: np.ndarray) -> np.ndarray:
-    """Return the quantile of the absolute values along the first axis, non-finite ones left out.
+    """Return the quantile of each row's absolute values, non-finite ones left out.
 
-    All-zero or empty columns give 1, so that a scale always has a width.
+    Parameters
+    ----------
+    values : array (n_units, n_positions)
+        Unit-major: a partition of contiguous rows is six times as fast as one down the columns.
+
+    Returns
+    -------
+    array (n_units,) float32
+        All-zero or empty rows give 1, so that a scale always has a width.
     """
-    magnitude = np.abs(values.astype(np.float32))
+    magnitude = np.abs(values.astype(np.float32, copy=False))
+    n = magnitude.shape[-1]
+    if n == 0:
+        return np.ones(len(magnitude), np.float32)
     bad = ~np.isfinite(magnitude)
-    if len(magnitude) == 0:
-        return np.ones(magnitude.shape[1:], np.float32)
     if not bad.any():
-        index = min(len(magnitude) - 1, int(QUANTILE * len(magnitude)))
-        limit = np.partition(magnitude, index, axis=0)[index]
+        index = min(n - 1, int(QUANTILE * n))
+        magnitude.partition(index, axis=-1)
+        limit = magnitude[:, index]
     else:
         magnitude[bad] = np.nan
-        with np.errstate(all="ignore"):
-            empty = bad.all(axis=0)
-            limit = np.nanquantile(np.where(empty, 0, magnitude), QUANTILE, axis=0)
+        magnitude[bad.all(axis=-1)] = 0
+        limit = np.nanquantile(magnitude, QUANTILE, axis=-1)
     return np.where(limit > 0, limit, 1).astype(np.float32)
 
 
 def saturated_share(values: np.ndarray, site: SiteInfo) -> np.ndarray:
-    """Return the share of values near the ends of the signal's range; NaN where it has none."""
+    """Return the share of each row's values near the ends of the signal's range.
+
+    NaN where the signal has no range, as cell states have none.
+    """
     if site.is_one_sided:
-        return ((values < 1 - SATURATED) | (values > SATURATED)).mean(axis=0)
+        return ((values < 1 - SATURATED) | (values > SATURATED)).mean(axis=-1)
     if site.signal in ("hidden", "cell_gate", "new_gate"):
-        return (np.abs(values) > SATURATED).mean(axis=0)
-    return np.full(values.shape[1], np.nan, np.float32)
+        return (np.abs(values) > SATURATED).mean(axis=-1)
+    return np.full(len(values), np.nan, np.float32)
 
 
 def correlation(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of each column with the target, rows without a value left out.
+    """Return Pearson's correlation of each row with the target.
 
-    A constant column or target has no correlation: NaN.
+    Parameters
+    ----------
+    values : array (n_units, n_positions) float32
+    target : array (n_positions,)
+        Positions without a finite value are left out.
+
+    Returns
+    -------
+    array (n_units,) float32
+        NaN where a row or the target is constant.
     """
-    known = np.isfinite(target) & np.isfinite(values).all(axis=1)
+    known = np.isfinite(target) & np.isfinite(values).all(axis=0)
     if not known.all():
-        values, target = values[known], target[known]
+        values, target = values[:, known], target[known]
     if len(target) < 2:
-        return np.full(values.shape[1], np.nan, np.float32)
+        return np.full(len(values), np.nan, np.float32)
     centred = target.astype(np.float32) - np.float32(target.mean())
-    deviation = values - values.mean(axis=0)
-    norm = np.linalg.norm(deviation, axis=0) * np.linalg.norm(centred)
+    deviation = values - values.mean(axis=1, keepdims=True)
+    norm = np.sqrt(np.einsum("ij,ij->i", deviation, deviation)) * np.linalg.norm(centred)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(norm > 1e-12, centred @ deviation / norm, np.nan).astype(np.float32)
+        return np.where(norm > 1e-9, deviation @ centred / norm, np.nan).astype(np.float32)
 
 
 def unit_statistics(source: Source, site: SiteInfo) -> UnitStatistics:
@@ -95,7 +117,8 @@ def unit_statistics(source: Source, site: SiteInfo) -> UnitStatistics:
     targets = _targets(source, site.stream, ranges)
     parts = []
     for low in range(0, site.n_units, UNITS_AT_ONCE):
-        part = values[:, low : low + UNITS_AT_ONCE].astype(np.float32)
+        block = values[:, low : low + UNITS_AT_ONCE]
+        part = np.ascontiguousarray(block.T).astype(np.float32)
         parts.append(_statistics_of(part, site, targets))
     documents: set[int] = set()
     for start, stop in ranges:
@@ -116,13 +139,14 @@ def unit_statistics(source: Source, site: SiteInfo) -> UnitStatistics:
 def _statistics_of(
     values: np.ndarray, site: SiteInfo, targets: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    finite = np.isfinite(values)
-    clean = values if finite.all() else np.where(finite, values, np.nan)
-    average, deviation = (np.mean, np.std) if finite.all() else (np.nanmean, np.nanstd)
-    with np.errstate(all="ignore"):
+    finite = np.isfinite(values).all()
+    clean = values if finite else np.where(np.isfinite(values), values, np.nan)
+    average, deviation = (np.mean, np.std) if finite else (np.nanmean, np.nanstd)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a unit without any value has no mean
         out = {
-            "mean": average(clean, axis=0),
-            "spread": deviation(clean, axis=0),
+            "mean": average(clean, axis=1),
+            "spread": deviation(clean, axis=1),
             "saturated": saturated_share(values, site),
             "limit": robust_limit(values),
         }

@@ -36,3 +36,37 @@ class Toolbar(NativeComponent):
 
 class ColouredText(NativeComponent):
     """A stream's text coloured by one unit."""
+
+
+class TextBar(NativeComponent):
+    """Above the text: document, search, second track, colour scale."""
+
+
+class Readout(NativeComponent):
+    """Everything known about the position under the pointer."""
+
+
+class PanelBar(NativeComponent):
+    """Which panel stands below the text, and how many steps it shows."""
+
+
+class States(NativeComponent):
+    """Cell, hidden and gates of one unit on one time axis."""
+
+
+class HeatMap(NativeComponent):
+    """Many units by time."""
+
+
+class UnitCard(NativeComponent):
+    """The chosen unit in numbers, with its histogram; `listId` names the grid of all units."""
+
+    _prop_names = ["id", "className", "listId"]
+
+
+class Overview(NativeComponent):
+    """What is in the recording and where it comes from."""
+
+
+class Messages(NativeComponent):
+    """Errors, help and keys."""

@@ -19,6 +19,7 @@
     constructor(/** @type {HTMLElement} */ root) {
       this.root = root;
       this.view = new interp.TextView(root);
+      this.search = new interp.TextSearch(this.view);
       this.partKey = '';
       this.unitTask = null;
       this.timing = { key: 0, painted: 0 };
@@ -55,6 +56,7 @@
       listen(['scale', 'stretch', 'theme', 'systemTheme', 'marks', 'limit'], () => this.recolour());
       listen(['track'], () => this.showTrack());
       listen(['hoverPos', 'pos', 'range'], () => this.drawCursors());
+      listen(['find', 'part'], () => this.search.run());
     }
 
     close() {
@@ -139,6 +141,7 @@
     scrolled() {
       if (!this.view.layout) return;
       this.view.paintInSight();
+      this.search.draw();
       const inSight = this.view.positionsInSight();
       selection.set({ inSight });
       this.loadInSight();
@@ -191,8 +194,10 @@
       }).then(() => {
         this.loading = false;
         const key = `${this.partKey}|${site}|${unit}|${track}|${Math.floor(start / textValues.size)}|${Math.floor(stop / textValues.size)}`;
-        if (key !== this.loadedKey) this.view.refresh();
+        if (key === this.loadedKey) return;
         this.loadedKey = key;
+        this.view.refresh();
+        selection.set({ loaded: key });
       });
     }
 
@@ -279,6 +284,15 @@
       view.overlay.replaceChildren(...made);
     }
   }
+
+  /** The text of a position on screen, "" for others. */
+  interp.tokenAt = (/** @type {number} */ position) => {
+    const root = /** @type {any} */ (document.querySelector('.coloured-text'));
+    const view = root && root.controller && root.controller.view;
+    if (!view || !view.layout || position < view.part.start || position >= view.part.stop) return '';
+    const [low, high] = view.charactersOf(position);
+    return view.layout.text.slice(view.layout.offsetOf(low), view.layout.offsetOf(high));
+  };
 
   /** Scales of second tracks: losses up to 6 nats, annotations up to 1. */
   interp.trackScale = (/** @type {string|null} */ track) => ({ limit: track === 'loss' ? 6 : 1, oneSided: true, stretch: 'linear' });

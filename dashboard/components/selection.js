@@ -22,6 +22,13 @@
     limit: null, // the shown unit's own scale
     systemTheme: 'light',
     errors: [], // [{id, text}] shown in the page
+    loaded: '', // what values have come last
+    stripSteps: null, // [start, stop) of strips and heat map
+    heatInfo: null, // what the heat map shows: {rows, steps, limit}
+    heatValue: null, // {unit, position, value} under the pointer in the heat map
+    histogram: null, // {site, unit, counts, low, high, nPositions}
+    found: null, // {n, current, more} of the search
+    going: false, // the dialog that asks for a position
     help: false,
   };
 
@@ -107,7 +114,7 @@
 
     /** Esc: let go of previews first, then of what is locked. */
     clear() {
-      this.set({ hoverPos: null, hoverUnit: null, help: false });
+      this.set({ hoverPos: null, hoverUnit: null, help: false, going: false });
       this.set({ pos: null, range: null, find: null }, { push: true });
     }
 

@@ -54,6 +54,7 @@
     const theme = selection.theme();
     document.documentElement.dataset.theme = theme;
     document.documentElement.setAttribute('data-ag-theme-mode', theme);
+    document.documentElement.dataset.view = selection.get().view;
   }
 
   /** Called once, by the first component on the page. */
@@ -66,7 +67,7 @@
     interp.bindAddress(selection, window);
     system();
     applyTheme();
-    selection.subscribe(['theme', 'systemTheme'], applyTheme);
+    selection.subscribe(['theme', 'systemTheme', 'view'], applyTheme);
     selection.subscribe(['run', 'catalogue'], () => guarded(openRecording));
     selection.subscribe(['site', 'unit'], () => settleSite());
     guarded(async () => selection.set({ catalogue: await getJson('recordings') }));
@@ -76,15 +77,13 @@
   function useSelection(/** @type {string[]} */ keys) {
     const { useSyncExternalStore, useRef } = window.React;
     const shot = useRef(selection.get());
-    const subscribe = useRef((/** @type {() => void} */ told) =>
-      selection.subscribe(keys, (/** @type {any} */ state) => {
-        shot.current = state;
-        told();
-      }),
-    );
-    // Between render and subscription the selection may have moved on.
-    if (keys.some((key) => shot.current[key] !== selection.get()[key])) shot.current = selection.get();
-    return useSyncExternalStore(subscribe.current, () => shot.current);
+    const subscribe = useRef((/** @type {() => void} */ told) => selection.subscribe(keys, told));
+    // The same object until one of the keys changes: React renders again for nothing else.
+    return useSyncExternalStore(subscribe.current, () => {
+      const state = selection.get();
+      if (keys.some((key) => shot.current[key] !== state[key])) shot.current = state;
+      return shot.current;
+    });
   }
 
   Object.assign(interp, { session: { start, chooseRecording, firstSite, settleSite }, useSelection });

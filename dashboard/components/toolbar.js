@@ -77,6 +77,15 @@
         h('button', { type: 'button', 'aria-label': 'Next unit', title: 'Next unit  ]', disabled: unit >= current.nUnits - 1, onClick: () => step(1) }, '›')));
   }
 
+  function Views() {
+    const { view } = useSelection(['view']);
+    const tab = (/** @type {string} */ name, /** @type {string} */ text) => h('button', {
+      type: 'button', 'aria-current': view === name ? 'page' : undefined, className: view === name ? 'tab is-on' : 'tab',
+      onClick: () => selection.set({ view: name }, { push: true }),
+    }, text);
+    return h('nav', { className: 'tabs', 'aria-label': 'Pages' }, tab('explore', 'Explore'), tab('overview', 'Overview'));
+  }
+
   function Buttons() {
     useSelection(['theme', 'systemTheme']);
     const dark = selection.theme() === 'dark';
@@ -90,7 +99,7 @@
 
   function Toolbar(/** @type {any} */ props) {
     React.useEffect(() => session.start(), []);
-    return h('div', { id: props.id, className: 'toolbar' }, h(Recording), h(Site), h(Unit), h(Buttons));
+    return h('div', { id: props.id, className: 'toolbar' }, h(Views), h(Recording), h(Site), h(Unit), h(Buttons));
   }
 
   interp.SYMBOLS = SYMBOLS;

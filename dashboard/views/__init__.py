@@ -1,9 +1,19 @@
-"""The views of the page, in the order in which they stand."""
+"""The views of the page.
+
+A view is a module with `TITLE`, `NEEDS` (what a recording must have for the view to say anything),
+`AREA` (where the frame puts it), `layout()` and `register(app)`. To add one, write the module and
+list it here.
+"""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from dashboard.views import text
+from dashboard.views import heat_map, overview, states, text, units
 
-VIEWS: list[ModuleType] = [text]
+VIEWS: list[ModuleType] = [text, states, heat_map, units, overview]
+
+
+def in_area(area: str) -> list[ModuleType]:
+    """Return the views that the frame puts into an area, in order."""
+    return [view for view in VIEWS if view.AREA == area]

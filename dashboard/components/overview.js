@@ -1,0 +1,109 @@
+// @ts-check
+/** Overview: what is in the recording, its documents with their losses, and where it comes from. */
+(function () {
+  'use strict';
+  const React = window.React;
+  const h = React.createElement;
+  const { interp } = globalThis;
+  const { selection, useSelection } = interp;
+  const { getJson, guarded } = interp.requests;
+
+  const SHOWN = 200;
+  const NATS_TO_BITS = 1 / Math.LN2;
+
+  function bytes(/** @type {number} */ n) {
+    const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+    let k = 0;
+    while (n >= 1000 && k < units.length - 1) {
+      n /= 1000;
+      k++;
+    }
+    return `${n.toFixed(n < 10 && k ? 1 : 0)} ${units[k]}`;
+  }
+  const count = (/** @type {number} */ n) => n.toLocaleString('en');
+
+  /** Load once per recording. */
+  function useLoaded(/** @type {any} */ about, /** @type {string} */ what, /** @type {any} */ parameters) {
+    const [answer, setAnswer] = React.useState(null);
+    const key = about ? `${about.key}|${about.fingerprint}|${what}|${JSON.stringify(parameters)}` : '';
+    React.useEffect(() => {
+      setAnswer(null);
+      if (about) guarded(async () => setAnswer(await getJson(`${about.key}/${what}`, { ...parameters, v: about.fingerprint })));
+    }, [key]);
+    return answer;
+  }
+
+  function Facts(/** @type {any} */ { about }) {
+    const rows = [
+      ['File', about.path || 'in memory'],
+      ['Size', bytes(about.size_bytes || 0)],
+      ...about.streams.map((/** @type {any} */ s) => [`Stream ${s.name}`, `${count(s.nPositions)} positions in ${count(s.nDocuments)} documents${s.hasText ? (s.perCharacter ? ', a character each' : ', tokens') : ', no text'}`]),
+      ['Annotations', about.annotations.map((/** @type {any} */ a) => a.name).join(', ') || 'none yet: interp annotate adds them'],
+      ['Fingerprint', about.fingerprint],
+    ];
+    return h('dl', { className: 'facts' }, rows.map(([name, value]) => h('div', { key: name }, h('dt', null, name), h('dd', null, value))));
+  }
+
+  function Sites(/** @type {any} */ { about }) {
+    const open = (/** @type {string} */ site) => selection.set({ site, view: 'explore' }, { push: true });
+    return h('div', { className: 'table-scroll', tabIndex: 0, role: 'region', 'aria-label': 'Sites' }, h('table', { className: 'table' },
+      h('thead', null, h('tr', null, ['site', 'signal', 'units', 'type', 'stream'].map((name) => h('th', { key: name, scope: 'col' }, name)))),
+      h('tbody', null, about.sites.slice(0, 500).map((/** @type {any} */ s) => h('tr', { key: s.name },
+        h('td', null, h('button', { type: 'button', className: 'link', onClick: () => open(s.name) }, s.name)),
+        h('td', null, s.signal.replace(/_/g, ' ')), h('td', { className: 'number' }, count(s.nUnits)), h('td', null, s.dtype), h('td', null, s.stream))))));
+  }
+
+  function Documents(/** @type {any} */ { about, stream }) {
+    const documents = useLoaded(about, 'documents', { stream: stream.name });
+    const [wanted, setWanted] = React.useState('');
+    const [byLoss, setByLoss] = React.useState(0);
+    if (!documents) return h('p', { className: 'quiet' }, 'Loading …');
+    const { names, start, loss } = documents;
+    let rows = names.map((/** @type {string} */ name, /** @type {number} */ i) => ({ i, name, n: start[i + 1] - start[i], loss: loss ? loss[i] : null }));
+    rows = rows.filter((/** @type {any} */ row) => row.name.toLowerCase().includes(wanted.toLowerCase()));
+    if (byLoss) rows.sort((/** @type {any} */ a, /** @type {any} */ b) => byLoss * ((b.loss === null ? -1 : b.loss) - (a.loss === null ? -1 : a.loss)));
+    const worst = Math.max(1e-9, ...rows.map((/** @type {any} */ row) => row.loss || 0));
+    const open = (/** @type {number} */ doc) => selection.set({ doc, at: null, pos: null, range: null, view: 'explore' }, { push: true });
+    return h(React.Fragment, null,
+      h('div', { className: 'table-tools' },
+        h('input', { type: 'search', placeholder: 'Filter by name', 'aria-label': 'Filter documents', value: wanted, onChange: (/** @type {any} */ event) => setWanted(event.target.value) }),
+        h('span', { className: 'quiet' }, rows.length > SHOWN ? `showing ${SHOWN} of ${count(rows.length)}; filter to see others` : `${count(rows.length)} documents`)),
+      h('div', { className: 'table-scroll', tabIndex: 0, role: 'region', 'aria-label': 'Documents' }, h('table', { className: 'table' },
+        h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'document'), h('th', { scope: 'col', className: 'number' }, 'positions'),
+          loss && h('th', { scope: 'col', 'aria-sort': byLoss > 0 ? 'descending' : byLoss < 0 ? 'ascending' : 'none' },
+            h('button', { type: 'button', className: 'link', onClick: () => setByLoss(byLoss === 1 ? -1 : 1) }, `loss, bits ${byLoss > 0 ? '↓' : byLoss < 0 ? '↑' : '↕'}`)))),
+        h('tbody', null, rows.slice(0, SHOWN).map((/** @type {any} */ row) => h('tr', { key: row.i },
+          h('td', null, h('button', { type: 'button', className: 'link', onClick: () => open(row.i) }, row.name)),
+          h('td', { className: 'number' }, count(row.n)),
+          loss && h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${(100 * (row.loss || 0)) / worst}%` } }, row.loss === null ? '–' : (row.loss * NATS_TO_BITS).toFixed(2)))))))));
+  }
+
+  /** Nested values as rows; long hashes are cut where they are read, the title has them whole. */
+  function Tree(/** @type {any} */ { value, depth = 0 }) {
+    if (value === null || typeof value !== 'object') {
+      const text = value === null ? '–' : String(value);
+      return h('span', { title: text.length > 80 ? text : undefined }, /^[0-9a-f]{40,}$/.test(text) ? `${text.slice(0, 12)}…` : text);
+    }
+    const entries = Array.isArray(value) ? value.map((item, i) => [String(i), item]) : Object.entries(value);
+    if (Array.isArray(value) && value.every((item) => item === null || typeof item !== 'object')) return h('span', null, value.join(' ') || '–');
+    const rows = entries.slice(0, 60).map(([name, item]) => h('div', { key: name }, h('dt', null, name.replace(/_/g, ' ')), h('dd', null, h(Tree, { value: item, depth: depth + 1 }))));
+    return h('dl', { className: depth ? 'facts facts-inner' : 'facts' }, rows);
+  }
+
+  function Overview(/** @type {any} */ props) {
+    const { about, view } = useSelection(['about', 'view']);
+    const isOpen = view === 'overview' && about;
+    const provenance = useLoaded(isOpen ? about : null, 'provenance', {});
+    if (!isOpen) return h('div', { id: props.id, hidden: true });
+    const card = provenance && (provenance.model_card || provenance.card || (provenance.model && provenance.model.card));
+    const section = (/** @type {string} */ title, /** @type {any[]} */ ...inside) => h('section', { className: 'pane overview-pane', 'aria-label': title }, h('h2', null, title), ...inside);
+    return h('div', { id: props.id, className: 'overview' },
+      section('Recording', h('h3', null, about.name, about.is_complete === false && h('span', { className: 'badge badge-warn' }, `incomplete: ${about.done_segments} of ${about.n_segments} segments`)), h(Facts, { about })),
+      section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(Documents, { key: stream.name, about, stream }))),
+      section('Sites', h(Sites, { about })),
+      section('Provenance', provenance ? (Object.keys(provenance).length ? h(Tree, { value: provenance }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …')),
+      card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card })));
+  }
+
+  window.dashboard = Object.assign(window.dashboard || {}, { Overview });
+})();
