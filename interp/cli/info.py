@@ -72,7 +72,7 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from interp.extraction.estimate import format_bytes
+    from interp.storage.wording import size_text
 
     console = Console(highlight=False)
     state = (
@@ -84,7 +84,7 @@ def _print(file: Path, described: dict[str, Any]) -> None:
         )
     )
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("recording", Text(f"{file} ({format_bytes(described['size_bytes'])}, {state})"))
+    facts.add_row("recording", Text(f"{file} ({size_text(described['size_bytes'])}, {state})"))
     for name, stream in described["streams"].items():
         counts = f"{stream['n_documents']:,} documents, {stream['n_positions']:,} positions"
         facts.add_row("stream", Text(f"{name}: {counts}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -86,7 +87,7 @@ def record(
 ) -> None:
     """Record what a model computes over a corpus, into one HDF5 file.
 
-    Example: interp record zoo:python-lstm src/ --glob '**/*.py' -o run.h5 --sites 'lstm/*'
+    Example: interp record zoo:code-lstm src/ --glob '**/*.py' -o run.h5 --sites 'lstm/*'
     """
     from interp.extraction import record as run
     from interp.extraction.stopping import Interrupted
@@ -115,6 +116,7 @@ def record(
             overwrite=overwrite,
             resume=resume,
             progress=not quiet,
+            command=shlex.join(["interp", *sys.argv[1:]]),
         )
     except Interrupted as stopped:
         print(f"interp: {stopped}", file=sys.stderr)

@@ -20,7 +20,7 @@ from interp.extraction.batches import (
 )
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.engine import describe_sites, make_recorder
-from interp.extraction.estimate import Estimate, format_bytes
+from interp.extraction.estimate import Estimate
 from interp.extraction.options import Options
 from interp.extraction.parts import BatchRecord, Parts
 from interp.extraction.pipeline import StepResult, WriterThread
@@ -29,6 +29,7 @@ from interp.extraction.provenance import collect
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_recording
+from interp.storage.wording import size_text
 
 if TYPE_CHECKING:
     from interp.capture import Recorder
@@ -160,8 +161,8 @@ class BatchRun:
         free = shutil.disk_usage(self._options.output.resolve().parent).free
         if 2 * size > free:
             raise StorageError(
-                f"The disk has {format_bytes(free)} free; this needs about "
-                f"{format_bytes(2 * size)} ({format_bytes(size)}, twice until it is complete). "
+                f"The disk has {size_text(free)} free; this needs about "
+                f"{size_text(2 * size)} ({size_text(size)}, twice until it is complete). "
                 "Record fewer sites, or onto another disk."
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+from interp.storage.wording import size_text
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,13 @@ class Estimate:
     duration_s: float | None
 
     def __str__(self) -> str:
-        cost = f"{format_bytes(self.size_bytes)}"
+        cost = size_text(self.size_bytes)
         if self.duration_s is not None:
             cost += f", about {format_duration(self.duration_s)}"
         return (
             f"{_count(self.n_documents, 'document')}, {_count(self.n_positions, 'position')}, "
             f"{_count(self.n_sites, 'site')} with {_count(self.n_units, 'unit')}: {cost}"
         )
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Return a size with three digits: ``"1.23 GB"``."""
-    size = float(size_bytes)
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    raise AssertionError("unreachable")
 
 
 def format_duration(duration_s: float) -> str:

@@ -6,9 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from interp.extraction.estimate import Estimate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,10 @@ class Meter:
 class RichDisplay:
     """A bar with rate and remaining time, on standard error; used within :func:`rich_display`."""
 
-    def __init__(self, console, bar) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, console: Console, bar: Bar) -> None:
         self._console = console
         self._bar = bar
-        self._task = None
+        self._task: TaskID | None = None
 
     def estimated(self, estimate: Estimate) -> None:
         """Print the estimate."""
@@ -111,7 +116,8 @@ class RichDisplay:
         """Move the bar."""
         rate = f"{progress.rate:,.0f} positions/s"
         if self._task is None:
-            self._task = self._bar.add_task("recording", total=progress.total or None)
+            total = progress.total or None
+            self._task = self._bar.add_task("recording", total=total, rate=rate)
         self._bar.update(self._task, completed=progress.done, rate=rate)
 
     def said(self, message: str) -> None:
@@ -120,13 +126,14 @@ class RichDisplay:
 
 
 @contextmanager
-def rich_display() -> Iterator[RichDisplay]:
-    """Show progress on standard error while the body runs."""
+def rich_display(console: Console | None = None) -> Iterator[RichDisplay]:
+    """Show progress on `console`, by default standard error, while the body runs."""
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True, soft_wrap=True)
+    if console is None:
+        console = Console(stderr=True, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

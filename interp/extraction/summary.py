@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.extraction.estimate import format_bytes, format_duration
+from interp.extraction.estimate import format_duration
+from interp.storage.wording import size_text
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Summary:
     def __str__(self) -> str:
         lines = [
             f"{self.path}: {self.n_documents:,} documents, {self.n_positions:,} positions, "
-            f"{self.n_sites} sites with {self.n_units:,} units, {format_bytes(self.size_bytes)}",
+            f"{self.n_sites} sites with {self.n_units:,} units, {size_text(self.size_bytes)}",
             f"took {format_duration(self.duration_s)} at {self.rate:,.0f} positions/s"
             + (f"; {self.n_resumed:,} positions were there already" if self.n_resumed else ""),
         ]
