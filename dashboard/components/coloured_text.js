@@ -88,6 +88,7 @@
         selection.set({ part: { ...part, text: undefined, index, isCut: this.view.layout.isCut } });
         this.lastPlace = '';
         this.follow(true);
+        this.drawCursors();
         this.showTrack();
         this.showUnit();
         this.scrolled();
@@ -126,11 +127,9 @@
     }
 
     resized() {
-      const width = this.root.clientWidth;
-      if (!this.view.part.text || (width === this.width && this.view.ratio === window.devicePixelRatio)) return;
-      const isFirst = this.width === undefined;
-      this.width = width;
-      if (isFirst) return;
+      const { view, root } = this;
+      const same = root.clientWidth === view.width && view.ratio === window.devicePixelRatio;
+      if (!view.layout || !root.clientWidth || same) return;
       const [start] = this.view.positionsInSight();
       this.view.relayout();
       this.view.scrollToPosition(start, false);

@@ -267,10 +267,10 @@
       },
         h('span', { className: 'strip-symbol' }, interp.SYMBOLS[site.signal] || site.signal.slice(0, 3)),
         h('span', { className: 'strip-name' }, site.signal.replace(/_/g, ' ')),
-        h('span', { className: 'strip-value' })),
+        h('span', { className: 'strip-value' }), h('span', { className: 'strip-range' })),
       h('div', { className: 'strip-body' },
         h('canvas', { className: 'strip-canvas', role: 'img', 'aria-label': `${site.signal.replace(/_/g, ' ')} over time` }),
-        h('span', { className: 'strip-habit' }), h('span', { className: 'strip-range' })));
+        h('span', { className: 'strip-habit' })));
   }
 
   function ZoomBar() {

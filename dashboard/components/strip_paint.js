@@ -68,6 +68,9 @@
       context.globalAlpha = 1;
     }
     context.fillStyle = toCss(palette.text);
+    // Where a column holds several steps the line is an area; as dark as a line it would hide the colours.
+    const dense = (steps[1] - steps[0]) / width;
+    context.globalAlpha = dense > 1.5 ? 0.6 : 0.9;
     const thick = Math.max(1, Math.round(1.25 * ratio));
     let last = NaN;
     for (let x = 0; x < width; x++) {
@@ -85,6 +88,7 @@
       context.fillRect(x, top, 1, bottom - top + thick);
       last = here;
     }
+    context.globalAlpha = 1;
     context.fillStyle = toCss(palette.beyond);
     for (let x = 0; x < width; x++) {
       if (far[x] >= 0 && isBeyond(VALUE_OF[far[x]], scale)) context.fillRect(x, 0, 1, Math.round(3 * ratio));

@@ -48,10 +48,12 @@
       ...about.annotations.filter((/** @type {any} */ a) => a.stream === stream.name && a.kind !== 'categorical').map((/** @type {any} */ a) => a.name),
     ];
     if (!names.length) return null;
-    return h('label', { className: 'inline' }, 'Underline',
-      h('select', { value: track || '', onChange: (/** @type {any} */ event) => selection.set({ track: event.target.value || null }, { push: true }) },
-        h('option', { value: '' }, 'nothing'),
-        names.map((name) => h('option', { key: name, value: name }, name))));
+    return h('select', {
+      className: 'track', 'aria-label': 'Second track, under the text', value: track || '',
+      onChange: (/** @type {any} */ event) => selection.set({ track: event.target.value || null }, { push: true }),
+    },
+      h('option', { value: '' }, 'No underline'),
+      names.map((name) => h('option', { key: name, value: name }, `Underline: ${name}`)));
   }
 
   function Marks() {

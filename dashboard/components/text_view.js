@@ -50,7 +50,8 @@
     /** Lay out anew: another text, another width, another font or zoom. */
     relayout() {
       this.measureFont();
-      const room = this.root.clientWidth - 18;
+      this.width = this.root.clientWidth;
+      const room = this.width - 18;
       const columns = Math.floor(room / this.cell) - GUTTER_CELLS - 1;
       this.columns = Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, columns));
       this.layout = layoutText({

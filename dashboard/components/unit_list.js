@@ -25,16 +25,16 @@
     const number = { filter: 'agNumberColumnFilter', type: 'rightAligned', sortingOrder: ['desc', 'asc', null] };
     const format = { function: 'interpFormat(params)' };
     const columns = [
-      { field: 'unit', headerName: 'unit', width: 66, pinned: 'left', ...number, sortingOrder: ['asc', 'desc'] },
+      { field: 'unit', headerName: 'unit', width: 70, pinned: 'left', ...number, sortingOrder: ['asc', 'desc'] },
       ...Object.keys(statistics.correlation).map((name, i) => ({
-        field: `r${i}`, headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, width: 84, ...number,
+        field: `r${i}`, headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, flex: 1, minWidth: 84, ...number,
         valueFormatter: format, cellStyle: { function: 'interpCorrelationStyle(params)' }, comparator: { function: 'interpByMagnitude' },
       })),
-      { field: 'mean', headerName: 'mean', width: 74, valueFormatter: format, ...number },
-      { field: 'spread', headerName: 'spread', headerTooltip: 'Standard deviation', width: 78, valueFormatter: format, ...number },
+      { field: 'mean', headerName: 'mean', flex: 1, minWidth: 74, valueFormatter: format, ...number },
+      { field: 'spread', headerName: 'spread', headerTooltip: 'Standard deviation', flex: 1, minWidth: 78, valueFormatter: format, ...number },
     ];
     if (statistics.saturated.some((/** @type {any} */ share) => share !== null)) {
-      columns.push({ field: 'saturated', headerName: 'saturated', headerTooltip: 'Share of values near the ends of the range', width: 92, valueFormatter: { function: 'interpPercent(params)' }, ...number });
+      columns.push({ field: 'saturated', headerName: 'saturated', headerTooltip: 'Share of values near the ends of the range', flex: 1, minWidth: 92, valueFormatter: { function: 'interpPercent(params)' }, ...number });
     }
     return columns;
   }

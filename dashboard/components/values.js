@@ -114,7 +114,8 @@
       let bits = null;
       return (position) => {
         const wanted = Math.floor(position / this.size);
-        if (wanted !== number) {
+        // A piece that was missing may have come since.
+        if (wanted !== number || !bits) {
           number = wanted;
           const piece = this.pieces.get(this.key(about, what, unit, number));
           bits = piece ? piece.bits : null;
