@@ -42,7 +42,7 @@ def text(query: Query) -> Response:
     """Text and documents of one part."""
     stream = query.stream()
     parts = query.shelf.parts(stream.name)
-    index = query.integer("part", high=max(0, len(parts) - 1))
+    index = query.integer("part", 0, high=max(0, len(parts) - 1))
     if not parts:
         return _json({"start": 0, "stop": 0, "text": "", "hasSpans": False, "documents": []})
     found = part_text(query.shelf.source, stream.name, parts[index])
@@ -53,7 +53,7 @@ def spans(query: Query) -> Response:
     """(n, 2) int32 character offsets of a part's positions."""
     stream = query.stream()
     parts = query.shelf.parts(stream.name)
-    index = query.integer("part", high=max(0, len(parts) - 1))
+    index = query.integer("part", 0, high=max(0, len(parts) - 1))
     found = part_text(query.shelf.source, stream.name, parts[index]) if parts else None
     if found is None or found.spans is None:
         raise QueryError("Each character is a position here; there are no spans.", 404)

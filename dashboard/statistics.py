@@ -101,11 +101,16 @@ def correlation(values: np.ndarray, target: np.ndarray) -> np.ndarray:
         values, target = values[:, known], target[known]
     if len(target) < 2:
         return np.full(len(values), np.nan, np.float32)
-    centred = target.astype(np.float32) - np.float32(target.mean())
-    deviation = values - values.mean(axis=1, keepdims=True)
-    norm = np.sqrt(np.einsum("ij,ij->i", deviation, deviation)) * np.linalg.norm(centred)
+    centred = (target - target.mean(dtype=np.float64)).astype(np.float32)
+    average = values.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    deviation = values - average
+    spread = np.sqrt(np.einsum("ij,ij->i", deviation, deviation))
+    # A constant of float32 deviates from its own mean by rounding, which is no spread.
+    constant = spread <= 1e-6 * np.sqrt(len(target)) * np.abs(average[:, 0])
+    norm = spread * np.linalg.norm(centred)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(norm > 1e-9, deviation @ centred / norm, np.nan).astype(np.float32)
+        found = deviation @ centred / norm
+    return np.where((norm > 0) & ~constant, found, np.nan).astype(np.float32)
 
 
 def unit_statistics(source: Source, site: SiteInfo) -> UnitStatistics:

@@ -1,32 +1,15 @@
-"""A served dashboard and a headless browser for the tests of this folder."""
+"""A served dashboard, and pages of it in the browser that the tests' root provides."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-pytest.importorskip("dash")
-
 from dashboard import create_app
 from dashboard.sources.synthetic import synthetic_source
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CHROMIUM = os.environ.get("INTERP_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 @contextmanager
@@ -56,51 +39,26 @@ def address(source) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
-def browser():
-    """One Chromium for the whole session."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Page:
-    """A browser page that remembers what must not happen: errors and foreign requests."""
-
-    def __init__(self, page) -> None:
-        self.page = page
-        self.problems: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        page.on("console", self._console)
-        page.on("request", self._request)
-
-    def _console(self, message) -> None:
-        if message.type == "error":
-            self.problems.append(f"console: {message.text}")
-
-    def _request(self, request) -> None:
-        if not request.url.startswith(("http://127.0.0.1", "blob:", "data:")):
-            self.problems.append(f"request: {request.url}")
-
-
 @pytest.fixture
-def open_page(browser):
-    """Open an address and wait until the text is coloured; problems fail the test at its end."""
-    opened: list[tuple[Page, object]] = []
+def open_page(new_context):
+    """Open an address and wait until the text is coloured; errors in a page fail the test."""
+    problems: list[str] = []
+
+    def note(message) -> None:
+        # A request that the server refuses is also logged here, and has tests of its own.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            problems.append(f"console: {message.text}")
 
     def open_(url: str, *, width: int = 1440, height: int = 900, wait: bool = True, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context = new_context(viewport={"width": width, "height": height}, **options)
         page = context.new_page()
         page.set_default_timeout(15_000)
-        opened.append((Page(page), context))
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("console", note)
         page.goto(url)
         if wait:
             page.wait_for_selector(".coloured-text[data-unit]", state="attached")
         return page
 
     yield open_
-    for watched, context in opened:
-        context.close()
-        assert not watched.problems, watched.problems
+    assert not problems, problems
