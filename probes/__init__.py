@@ -1,3 +1,47 @@
-"""Find and test what units stand for, from recordings."""
+"""Find and test what units stand for, from recordings.
+
+>>> import interp, probes
+>>> with interp.open("run.h5") as recording:  # doctest: +SKIP
+...     ranking = probes.rank(recording, "string", "lstm/*")[0]
+...     ranking.best.unit, ranking.best.auroc, ranking.best.interval
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __interp_package__ = True  # interp.showing.import_ours looks for it
+
+#: Public name to the module that has it; nothing heavy is imported before it is used.
+_PLACES = {
+    "rank": "ranking",
+    "Ranking": "findings",
+    "UnitScore": "findings",
+    "compute_auroc": "auroc",
+    "bootstrap_auroc": "intervals",
+    "benjamini_hochberg": "intervals",
+    "ValueCounts": "metrics",
+    "quantile_bins": "metrics",
+    "search_units": "search",
+    "similar_places": "search",
+    "LogisticProbe": "estimators",
+    "RidgeProbe": "estimators",
+    "KSparseProbe": "estimators",
+    "evaluate": "evaluation",
+    "ProbeReport": "evaluation",
+    "online_code": "mdl",
+    "sweep": "sweep",
+    "read_results": "results",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'probes' has no attribute {name!r}")
+    return getattr(import_module(f"probes.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

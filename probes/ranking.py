@@ -2,153 +2,313 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from interp.errors import InterpError
-from probes.auroc import bootstrap_auroc, compute_auroc
+from probes.curve import score_curve
+from probes.documents import ENOUGH_DOCUMENTS, Rows, split_documents, swap_tracks
+from probes.findings import Ranking, UnitScore
+from probes.intervals import (
+    benjamini_hochberg,
+    bootstrap_auroc,
+    bootstrap_correlation,
+    percentile_interval,
+)
+from probes.metrics import ValueCounts, correlations, numeric_information
+from probes.reorder import METRICS, reorder
+from probes.scan import Null, Scan, null_weights, scan_units
+from probes.sites import sites_of
+from probes.tracks import Track, load_tracks
 
-_UNITS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class UnitScore:
-    """How well one unit tells a concept.
-
-    Attributes
-    ----------
-    unit : str
-        Such as ``lstm/l0/cell:87``.
-    sign : int
-        1 if the unit is higher inside the concept, -1 if it is lower.
-    selection_auroc, auroc : float
-        In [0.5, 1] and [0, 1]: on the documents it was chosen on, and on the test documents with
-        the sign kept.
-    interval : (float, float)
-        95 % of resamples of the test documents; NaN for units that were not asked for.
-    n_documents : int
-        Test documents behind the score.
-    base_rate : float
-        Share of test positions inside the concept.
-    """
-
-    unit: str
-    sign: int
-    selection_auroc: float
-    auroc: float
-    interval: tuple[float, float]
-    n_documents: int
-    base_rate: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-able dictionary."""
-        return asdict(self) | {"interval": list(self.interval)}
+#: Positions on which swapped tracks are scored; the thinner, the wider the null.
+NULL_POSITIONS = 1 << 15
 
 
-def split_documents(n_documents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the documents to choose units on and those to score them on, half each, sorted."""
-    order = np.random.default_rng(seed).permutation(n_documents)
-    return np.sort(order[: n_documents // 2]), np.sort(order[n_documents // 2 :])
-
-
-def rank_units(
+def rank(
     recording: Any,
-    sites: Sequence[str],
-    labels: np.ndarray,
+    concepts: str | Sequence[str] | Mapping[str, Any],
+    sites: str | Sequence[str] | None = None,
+    *,
+    by: str | None = None,
     n_best: int = 10,
+    n_resamples: int = 500,
+    n_swaps: int = 200,
+    curve: Sequence[int] = (),
+    skip_missing: bool = False,
     seed: int = 0,
-    stream: str = "text",
-) -> list[UnitScore]:
-    """Return the units that tell a concept best, best first.
+    n_threads: int = 2,
+) -> list[Ranking]:
+    """Return for each concept the units that tell it best.
 
-    Units are ordered by their AUROC on one half of the documents; the figures to quote are those
-    of the other half.
+    Units are ordered by one half of the documents; the figures to quote are those of the other.
 
     Parameters
     ----------
     recording : Recording
-    sites : sequence of str
-    labels : ndarray (n_positions,) bool
+    concepts : str, sequence of str, or mapping of str to array (n_positions,)
+        Annotations, built-in concepts, or labels of your own by name.
+    sites : str or sequence of str, optional
+        Names or patterns; default: all sites with a position axis.
+    by : {"auroc", "average_precision", "r", "spearman", "mutual_information"}, optional
+        What to order by. Default: AUROC for yes or no, Spearman's correlation for numbers.
     n_best : int
-        How many units to return, each with an interval.
+        How many units to return.
+    n_resamples : int
+        Of documents, for the intervals.
+    n_swaps : int
+        Of label tracks between documents, for the null; 0 for none.
+    curve : sequence of int
+        Numbers of best units to fit a probe on together, such as ``(1, 2, 4, 8)``.
+    skip_missing : bool
+        Leave positions without a label out.
     seed : int
-        Of the split and the resamples.
+        Of the split, the swaps and the resamples.
+    n_threads : int
 
     Raises
     ------
     InterpError
-        If there are fewer than four documents, or one half holds one class only.
+        If there are fewer than four documents, a half holds one class only, or a concept or a
+        site cannot be used.
+    """
+    if by is not None and by not in METRICS:
+        raise InterpError(f"Units are ordered by {', '.join(METRICS)}, not {by!r}.")
+    concepts = [concepts] if isinstance(concepts, str) else concepts
+    _ = getattr(recording, "fingerprint", None)  # refuses an incomplete recording
+    tracks = load_tracks(recording, concepts, skip_missing=skip_missing)
+    parameters = {
+        "by": by, "n_resamples": n_resamples, "n_swaps": n_swaps, "seed": seed,
+        "skip_missing": skip_missing, "n_best": n_best,
+    }  # fmt: skip
+    rankings: dict[str, Ranking] = {}
+    for group in _alike(tracks):
+        chosen = sites_of(recording, sites, group[0].stream)
+        half, scan = _choose(recording, chosen, group, n_swaps, seed, n_threads)
+        for number, track in enumerate(group):
+            n_ordered = max(n_best, *curve, 1)
+            order = reorder(recording, scan, number, track, half[0], by, n_ordered)
+            ranking = _on_test(
+                recording, track, scan, number, order[:n_best], half, n_resamples, seed
+            )
+            ranking.curve = score_curve(
+                recording, track, [scan.units[i] for i in order], half, curve, n_resamples, seed
+            )
+            ranking.parameters = parameters | {"sites": chosen}
+            rankings[track.name] = ranking
+    found = [rankings[track.name] for track in tracks]
+    if n_swaps and found:
+        for ranking, q in zip(
+            found, benjamini_hochberg(np.array([r.p_value for r in found])), strict=True
+        ):
+            ranking.q_value = float(q)
+    return found
+
+
+def _alike(tracks: Sequence[Track]) -> list[list[Track]]:
+    """Group tracks that can be scored in one pass: same kind, same positions."""
+    groups: list[list[Track]] = []
+    for track in tracks:
+        for group in groups:
+            first = group[0]
+            same_valid = first.valid is track.valid or (
+                first.valid is not None
+                and track.valid is not None
+                and np.array_equal(first.valid, track.valid)
+            )
+            if same_valid and first.is_binary == track.is_binary and first.stream == track.stream:
+                group.append(track)
+                break
+        else:
+            groups.append([track])
+    return groups
+
+
+def split_rows(
+    recording: Any, stream: str, valid: np.ndarray | None, seed: int, what: str = "Ranking"
+) -> tuple[Rows, Rows]:
+    """Return the rows of the selection and of the test documents.
+
+    Raises
+    ------
+    InterpError
+        If there are fewer than four documents.
     """
     starts = np.asarray(recording.streams[stream].document_start)
     n_documents = len(starts) - 1
     if n_documents < 4:
         raise InterpError(
-            f"Ranking needs at least 4 documents (and 15 for a finding), this recording has "
-            f"{n_documents}: units are chosen on one half and scored on the other."
+            f"{what} needs at least 4 documents (and {ENOUGH_DOCUMENTS} in the test half for a "
+            f"finding), this recording has {n_documents}: one half chooses, the other scores."
         )
-    halves = split_documents(n_documents, seed)
-    masks = [_positions(starts, half) for half in halves]
-    for mask, which in zip(masks, ("selection", "test"), strict=True):
-        if labels[mask].all() or not labels[mask].any():
+    first, second = split_documents(n_documents, seed)
+    return Rows.of(starts, first, valid), Rows.of(starts, second, valid)
+
+
+def check_halves(track: Track, halves: tuple[Rows, Rows]) -> None:
+    """Refuse a split in which a half has one value of the label only."""
+    for rows, which in zip(halves, ("selection", "test"), strict=True):
+        values = track.values[rows.index]
+        if len(values) == 0 or (values == values[0]).all():
+            state = "empty"
+            if len(values):
+                state = "all outside" if not values[0] else "all inside"
+                state = state if track.is_binary else "all the same"
             raise InterpError(
-                f"The {which} documents are all {'in' if labels[mask].any() else 'out'}side the "
-                "concept; record more documents, or another split (--seed)."
+                f"The {which} documents are {state} for {track.name}; record more documents, or "
+                "try another split (seed, --seed)."
             )
-    scored = [
-        (abs(area - 0.5), site, unit, area)
-        for site in sites
-        for unit, area in enumerate(_site_auroc(recording[site], masks[0], labels))
-    ]
-    scored.sort(key=lambda row: -row[0])
-    test_starts = np.concatenate([[0], np.cumsum(np.diff(starts)[halves[1]])])
-    return [
-        _on_test(recording, site, unit, area, masks[1], labels, test_starts, seed)
-        for _, site, unit, area in scored[:n_best]
-    ]
 
 
-def _site_auroc(values: Any, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    pieces = []
-    for start in range(0, values.shape[1], _UNITS_AT_ONCE):
-        block = np.asarray(values[:, start : start + _UNITS_AT_ONCE], np.float16)
-        pieces.append(compute_auroc(block[mask], labels[mask]))
-    return np.concatenate(pieces)
+def _choose(
+    recording: Any,
+    sites: Sequence[str],
+    group: Sequence[Track],
+    n_swaps: int,
+    seed: int,
+    n_threads: int,
+) -> tuple[tuple[Rows, Rows], Scan]:
+    """Score all units on the selection half, and the swapped tracks beside them."""
+    halves = split_rows(recording, group[0].stream, group[0].valid, seed)
+    for track in group:
+        check_halves(track, halves)
+    rows = halves[0]
+    labels = np.stack([track.values[rows.index] for track in group], axis=1)
+    null = None
+    if n_swaps:
+        thin = rows.thinned(NULL_POSITIONS)
+        swapped = [swap_tracks(rows.starts, column, thin, n_swaps, seed) for column in labels.T]
+        null = Null(thin, [null_weights(track) for track in swapped])
+    return halves, scan_units(recording, sites, rows, labels, null, n_threads)
 
 
 def _on_test(
     recording: Any,
-    site: str,
-    unit: int,
-    selection: float,
-    mask: np.ndarray,
-    labels: np.ndarray,
-    test_starts: np.ndarray,
+    track: Track,
+    scan: Scan,
+    number: int,
+    order: Sequence[int],
+    halves: tuple[Rows, Rows],
+    n_resamples: int,
+    seed: int,
+) -> Ranking:
+    selection, test = halves
+    null = scan.null_max[number] if len(scan.null_max) else None
+    scores = []
+    for i in order:
+        score = float(scan.scores[i, number])
+        p = None if null is None else _p_value(abs(score), null)
+        site, unit = scan.units[i]
+        values = np.asarray(recording.unit(site, unit))[test.index]
+        make = _binary_score if track.is_binary else _numeric_score
+        scores.append(make(track, f"{site}:{unit}", score, p, values, test, n_resamples, seed))
+    offset = 0.5 if track.is_binary else 0.0
+    return Ranking(
+        track.name,
+        scores,
+        n_units=len(scan.units),
+        n_selection_documents=selection.n_documents,
+        n_documents=test.n_documents,
+        null_95=None if null is None else float(np.quantile(null, 0.95)) + offset,
+        p_value=None if null is None else _p_value(_best(scan, number), null),
+        warnings=_warnings(scan, test, track),
+    )
+
+
+def _best(scan: Scan, number: int) -> float:
+    known = scan.scores[np.isfinite(scan.scores[:, number]), number]
+    return float(np.abs(known).max()) if len(known) else 0.0
+
+
+def _p_value(score: float, null: np.ndarray) -> float:
+    return (1 + int((null >= score).sum())) / (1 + len(null))
+
+
+def _warnings(scan: Scan, test: Rows, track: Track) -> list[str]:
+    warnings = []
+    if test.n_documents < ENOUGH_DOCUMENTS:
+        warnings.append(
+            f"only {test.n_documents} test documents; with fewer than {ENOUGH_DOCUMENTS} the "
+            "interval says little"
+        )
+    n_nan = int(np.isnan(scan.scores[:, 0]).sum())
+    if n_nan:
+        warnings.append(f"{n_nan} of {len(scan.units)} units hold NaN and were left out")
+    if track.valid is not None:
+        share = 1 - track.valid.mean()
+        warnings.append(f"{share:.1%} of positions have no label and were left out")
+    return warnings
+
+
+def _binary_score(
+    track: Track,
+    name: str,
+    score: float,
+    p: float | None,
+    values: np.ndarray,
+    test: Rows,
+    n_resamples: int,
     seed: int,
 ) -> UnitScore:
-    sign = 1 if selection >= 0.5 else -1
-    values = np.asarray(recording.unit(site, unit), np.float16)[mask]
-    inside = labels[mask]
-    area = float(compute_auroc(values[:, None], inside)[0])
-    resampled = bootstrap_auroc(values, inside, test_starts, seed=seed)
-    low, high = np.nanpercentile(resampled, [2.5, 97.5])
-    if sign < 0:
-        area, low, high = 1 - area, 1 - high, 1 - low
+    sign = 1 if score >= 0 else -1
+    inside = track.values[test.index]
+    counts = ValueCounts.of(values, inside)
+    areas, precisions = bootstrap_auroc(values, inside, test.starts, n_resamples, seed, sign)
+    area = counts.auroc()
     return UnitScore(
-        unit=f"{site}:{unit}",
+        concept=track.name,
+        unit=name,
         sign=sign,
-        selection_auroc=max(selection, 1 - selection),
-        auroc=area,
-        interval=(float(low), float(high)),
-        n_documents=len(test_starts) - 1,
+        selection_auroc=0.5 + abs(score),
+        auroc=area if sign > 0 else 1 - area,
+        interval=percentile_interval(areas),
+        average_precision=counts.average_precision(sign),
+        average_precision_interval=percentile_interval(precisions),
+        r=counts.point_biserial(),
+        spearman=counts.spearman(),
+        selection_spearman=None,
+        mutual_information=counts.mutual_information(),
+        p_value=p,
+        n_documents=test.n_documents,
+        n_positions=len(test),
         base_rate=float(inside.mean()),
     )
 
 
-def _positions(starts: np.ndarray, documents: np.ndarray) -> np.ndarray:
-    mask = np.zeros(int(starts[-1]), bool)
-    for document in documents:
-        mask[starts[document] : starts[document + 1]] = True
-    return mask
+def _numeric_score(
+    track: Track,
+    name: str,
+    score: float,
+    p: float | None,
+    values: np.ndarray,
+    test: Rows,
+    n_resamples: int,
+    seed: int,
+) -> UnitScore:
+    from scipy.stats import rankdata
+
+    target = track.values[test.index]
+    r, spearman = correlations(values, target)
+    resampled = bootstrap_correlation(
+        rankdata(values.astype(np.float64)), rankdata(target), test.starts, n_resamples, seed
+    )
+    return UnitScore(
+        concept=track.name,
+        unit=name,
+        sign=1 if score >= 0 else -1,
+        selection_auroc=None,
+        auroc=None,
+        interval=percentile_interval(resampled),
+        average_precision=None,
+        average_precision_interval=None,
+        r=r,
+        spearman=spearman,
+        selection_spearman=score,
+        mutual_information=numeric_information(values, target),
+        p_value=p,
+        n_documents=test.n_documents,
+        n_positions=len(test),
+        base_rate=None,
+    )

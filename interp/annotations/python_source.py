@@ -1,8 +1,7 @@
 """Concepts of Python source per character, from the standard `tokenize`.
 
-The value at a character is the state *after reading it*: the opening quotation mark of a string
-is inside, the closing one is outside again. A model that has just read the closing mark should
-have left the string, too.
+Tokens rather than a syntax tree: they are exact about delimiters, keep comments, and still label
+a document that was cut off in the middle.
 """
 
 from __future__ import annotations
@@ -10,23 +9,25 @@ from __future__ import annotations
 import io
 import token as token_types
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from keyword import iskeyword
 
 import numpy as np
 
+from interp.annotations.regions import Region, paint, paint_depth
 from interp.errors import CorpusError
 
 #: Concept name to what it means.
-CONCEPTS = {
+PYTHON_CONCEPTS = {
     "string": "inside a string literal of any kind",
     "quoted_string": "inside a string literal with single quotation marks, on one line",
     "triple_quoted_string": "inside a string literal with triple quotation marks",
     "comment": "inside a comment",
     "if_condition": "between `if` or `elif` of a statement and its colon",
+    "if_body": "inside what an `if` or `elif` runs when it holds",
+    "function_call": "inside the parentheses of a call",
     "bracket_depth": "number of open brackets",
-    "indentation": "columns the current line is indented by",
-    "line_position": "characters since the line began",
 }
 
 _OPENING, _CLOSING = set("([{"), set(")]}")
@@ -46,20 +47,24 @@ class _Piece:
     stop: int
 
 
-def annotate_python(text: str, name: str = "the text") -> dict[str, np.ndarray]:
-    """Return every concept of `CONCEPTS` for each character of Python source.
+def annotate_python(
+    text: str, name: str = "the text", delimiters: str = "state"
+) -> dict[str, np.ndarray]:
+    """Return every concept of `PYTHON_CONCEPTS` for each character of Python source.
 
     Parameters
     ----------
     text : str
-        Source that can be tokenized.
+        Source that can be tokenized; it may end in the middle of a string or a bracket.
     name : str
         How to call it in an error message.
+    delimiters : {"state", "in", "out"}
+        See :meth:`interp.annotations.regions.Region.inside`.
 
     Returns
     -------
     dict of str to ndarray (n_characters,)
-        bool for what is on or off, int32 for depths and columns.
+        bool for what is on or off, int32 for depths.
 
     Raises
     ------
@@ -67,53 +72,86 @@ def annotate_python(text: str, name: str = "the text") -> dict[str, np.ndarray]:
         If the source cannot be tokenized.
     """
     pieces = list(_pieces(text, name))
-    tracks = {concept: np.zeros(len(text), bool) for concept in list(CONCEPTS)[:5]}
-    for start, stop, opening in _literals(pieces):
-        inside = slice(start + len(opening) - 1, stop - 1)
-        triple = opening.endswith(('"""', "'''"))
-        tracks["string"][inside] = True
-        tracks["triple_quoted_string" if triple else "quoted_string"][inside] = True
-    for piece in pieces:
-        if piece.kind == tokenize.COMMENT:
-            tracks["comment"][piece.start : piece.stop] = True
-    for start, stop in _if_conditions(pieces):
-        tracks["if_condition"][start:stop] = True
-    return tracks | {
-        "bracket_depth": _bracket_depth(pieces, len(text)),
-        **_line_tracks(text),
+    literals = list(_literals(pieces))
+    single = [region for region, opening in literals if not _is_triple(opening)]
+    triple = [region for region, opening in literals if _is_triple(opening)]
+    conditions, bodies = _if_statements(pieces)
+    brackets, calls = _brackets(pieces, len(text))
+    n = len(text)
+    return {
+        "string": paint(n, single + triple, delimiters),
+        "quoted_string": paint(n, single, delimiters),
+        "triple_quoted_string": paint(n, triple, delimiters),
+        "comment": paint(
+            n,
+            (Region(p.start, p.stop, 1) for p in pieces if p.kind == tokenize.COMMENT),
+            delimiters,
+        ),
+        "if_condition": paint(n, conditions, delimiters),
+        "if_body": paint(n, bodies, delimiters),
+        "function_call": paint(n, calls, delimiters),
+        "bracket_depth": paint_depth(n, brackets, delimiters),
     }
 
 
 def _pieces(text: str, name: str) -> Iterator[_Piece]:
-    starts = np.concatenate([[0], np.flatnonzero(_codes(text) == 10) + 1]).tolist()
+    """Yield the tokens; a string that the text ends in comes as one that is not closed."""
+    lines = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32) == 10
+    starts = [0, *(np.flatnonzero(lines) + 1).tolist()]
+
+    def offset(place: tuple[int, int]) -> int:
+        row, column = place
+        return min(starts[min(row, len(starts)) - 1] + column, len(text))
+
     try:
         for found in tokenize.generate_tokens(io.StringIO(text, newline="\n").readline):
-            (first, column), (last, end) = found.start, found.end
-            if found.type == tokenize.ENDMARKER:
-                continue
-            yield _Piece(
-                found.type,
-                found.string,
-                min(starts[min(first, len(starts)) - 1] + column, len(text)),
-                min(starts[min(last, len(starts)) - 1] + end, len(text)),
-            )
+            if found.type == tokenize.ERRORTOKEN and not found.string.isspace():
+                # Up to Python 3.11 such a token stands for what later versions raise.
+                raise SyntaxError(f"{found.string!r} in line {found.start[0]}")
+            if found.type != tokenize.ENDMARKER:
+                yield _Piece(found.type, found.string, offset(found.start), offset(found.end))
     except (tokenize.TokenError, SyntaxError) as error:
+        message = str(error.args[0])
+        if "multi-line statement" in message or "was never closed" in message:
+            return
+        place = error.args[1] if len(error.args) > 1 else None
+        cut = "multi-line string" in message or "unterminated triple-quoted" in message
+        if cut and isinstance(place, tuple) and isinstance(place[0], int):
+            start = _literal_start(text, offset((place[0], max(0, place[1]))))
+            if start is not None:
+                yield _Piece(tokenize.STRING, text[start:], start, len(text))
+                return
         raise CorpusError(
-            f"{name} is not Python that can be tokenized ({error}); annotate only Python source, "
-            "or leave this document out."
+            f"{name} is not Python that can be tokenized ({message}); annotate only Python "
+            "source, or name the language (--language)."
         ) from error
 
 
-def _codes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+def _literal_start(text: str, near: int) -> int | None:
+    """Return where the triple-quoted literal begins whose start was reported near a place."""
+    marks = [i for i in (text.find('"""', max(0, near - 3)), text.find("'''", max(0, near - 3)))
+             if 0 <= i <= near + 4]  # fmt: skip
+    if not marks:
+        return None
+    start = min(marks)
+    while start > 0 and text[start - 1].lower() in "rbuft" and start > near - 3:
+        start -= 1
+    return start
 
 
-def _literals(pieces: list[_Piece]) -> Iterator[tuple[int, int, str]]:
-    """Yield start, stop and opening delimiter (prefix and marks) of each string literal."""
+def _is_triple(opening: str) -> bool:
+    return opening.endswith(('"""', "'''"))
+
+
+def _literals(pieces: list[_Piece]) -> Iterator[tuple[Region, str]]:
+    """Yield each string literal and its opening delimiter (prefix and marks)."""
     depth, start, opening = 0, 0, ""
     for piece in pieces:
         if piece.kind == tokenize.STRING and depth == 0:
-            yield piece.start, piece.stop, _opening(piece.string)
+            marks = _opening(piece.string)
+            n = 3 if _is_triple(marks) else 1
+            is_closed = piece.string.endswith(marks[-n:]) and len(piece.string) >= len(marks) + n
+            yield Region(piece.start, piece.stop, len(marks), n if is_closed else 0), marks
         elif piece.kind in _STARTS:
             if depth == 0:
                 start, opening = piece.start, piece.string
@@ -121,53 +159,96 @@ def _literals(pieces: list[_Piece]) -> Iterator[tuple[int, int, str]]:
         elif piece.kind in _ENDS:
             depth -= 1
             if depth == 0:
-                yield start, piece.stop, opening
+                yield Region(start, piece.stop, len(opening), len(piece.string)), opening
+    if depth:
+        yield Region(start, pieces[-1].stop, len(opening)), opening
 
 
 def _opening(literal: str) -> str:
     quote = min(i for i in (literal.find("'"), literal.find('"')) if i >= 0)
-    triple = literal[quote : quote + 3] in ('"""', "'''") and len(literal) - quote >= 6
+    triple = literal[quote : quote + 3] in ('"""', "'''") and literal[quote:] not in ("''", '""')
     return literal[: quote + (3 if triple else 1)]
 
 
-def _if_conditions(pieces: list[_Piece]) -> Iterator[tuple[int, int]]:
-    begins_line, opened, depth, lambdas = True, -1, 0, 0
-    for piece in pieces:
+def _brackets(pieces: list[_Piece], n: int) -> tuple[list[Region], list[Region]]:
+    """Return all brackets and those of calls; one that is not closed reaches to the end."""
+    brackets, calls = [], []
+    open_brackets: list[tuple[int, bool]] = []
+    for i, piece in enumerate(pieces):
+        if piece.kind != tokenize.OP:
+            continue
+        if piece.string in _OPENING:
+            open_brackets.append((piece.start, piece.string == "(" and _is_called(pieces, i)))
+        elif piece.string in _CLOSING and open_brackets:
+            start, is_call = open_brackets.pop()
+            brackets.append(Region(start, piece.stop, 1, 1))
+            if is_call:
+                calls.append(brackets[-1])
+    for start, is_call in open_brackets:
+        brackets.append(Region(start, n, 1))
+        if is_call:
+            calls.append(brackets[-1])
+    return brackets, calls
+
+
+def _is_called(pieces: list[_Piece], i: int) -> bool:
+    """Whether the parenthesis at piece `i` follows what can be called, outside a definition."""
+    if i == 0 or pieces[i - 1].stop != pieces[i].start:
+        return False
+    before = pieces[i - 1]
+    if before.kind == tokenize.OP:
+        return before.string in _CLOSING
+    defines = i > 1 and pieces[i - 2].string in ("def", "class")
+    return before.kind == tokenize.NAME and not iskeyword(before.string) and not defines
+
+
+def _if_statements(pieces: list[_Piece]) -> tuple[list[Region], list[Region]]:
+    """Return the conditions and the bodies of `if` and `elif` statements."""
+    conditions: list[Region] = []
+    bodies: list[Region] = []
+    begins_line, keyword, depth, lambdas = True, None, 0, 0
+    for i, piece in enumerate(pieces):
         if piece.kind in _LAYOUT:
             begins_line = begins_line or piece.kind == tokenize.NEWLINE
             continue
         if piece.string in ("if", "elif") and begins_line:
-            opened, depth, lambdas = piece.stop, 0, 0
-        elif opened >= 0:
+            keyword, depth, lambdas = piece, 0, 0
+        elif keyword is not None:
             depth += (piece.string in _OPENING) - (piece.string in _CLOSING)
             lambdas += piece.string == "lambda" and depth == 0
             if piece.string == ":" and depth == 0:
                 if lambdas:
                     lambdas -= 1
                 else:
-                    yield opened, piece.start
-                    opened = -1
+                    n = len(keyword.string)
+                    conditions.append(Region(keyword.start, piece.stop, n, 1, is_word=True))
+                    bodies.extend(_body(pieces, i + 1))
+                    keyword = None
         begins_line = False
+    return conditions, bodies
 
 
-def _bracket_depth(pieces: list[_Piece], n: int) -> np.ndarray:
-    change = np.zeros(n + 1, np.int32)
-    for piece in pieces:
-        if piece.kind == tokenize.OP:
-            if piece.string in _OPENING:
-                change[piece.start] += 1
-            elif piece.string in _CLOSING:
-                change[piece.start] -= 1
-    return np.cumsum(change[:n], dtype=np.int32)
-
-
-def _line_tracks(text: str) -> dict[str, np.ndarray]:
-    codes = _codes(text)
-    starts = np.concatenate([[0], np.flatnonzero(codes == 10) + 1])
-    line = np.searchsorted(starts, np.arange(len(text)), side="right") - 1
-    column = (np.arange(len(text)) - starts[line]).astype(np.int32)
-    blank = (codes == 32) | (codes == 9)
-    # Columns up to the first character that is not blank; a blank line is indented by its width.
-    first_ink = np.full(len(starts), np.iinfo(np.int32).max, np.int32)
-    np.minimum.at(first_ink, line[~blank], column[~blank])
-    return {"indentation": first_ink[line], "line_position": column + 1}
+def _body(pieces: list[_Piece], i: int) -> list[Region]:
+    """Return the suite that begins after the colon before piece `i`."""
+    is_layout: Callable[[int], bool] = lambda kind: kind in (tokenize.NL, tokenize.COMMENT)
+    if i < len(pieces) and pieces[i].kind not in _LAYOUT:
+        end = i
+        while end + 1 < len(pieces) and pieces[end + 1].kind not in (
+            tokenize.NEWLINE,
+            tokenize.COMMENT,
+        ):
+            end += 1
+        return [Region(pieces[i].start, pieces[end].stop)]
+    while i < len(pieces) and (is_layout(pieces[i].kind) or pieces[i].kind == tokenize.NEWLINE):
+        i += 1
+    if i + 1 >= len(pieces) or pieces[i].kind != tokenize.INDENT:
+        return []
+    first, last, depth = i + 1, i + 1, 1
+    for j in range(i + 1, len(pieces)):
+        kind = pieces[j].kind
+        depth += (kind == tokenize.INDENT) - (kind == tokenize.DEDENT)
+        if depth == 0:
+            break
+        if kind not in _LAYOUT:
+            last = j
+    return [Region(pieces[first].start, pieces[last].stop)]

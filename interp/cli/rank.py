@@ -3,50 +3,113 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def rank(
     recording: Annotated[Path, typer.Argument(help="Recording.")],
-    concept: Annotated[str, typer.Option(help="A binary annotation, or a built-in concept.")],
+    concept: Annotated[
+        list[str], typer.Option(help="An annotation or a built-in concept. Repeatable.")
+    ],
     sites: Annotated[
-        list[str] | None, typer.Option(help="Sites or patterns; default: all.")
+        list[str] | None, typer.Option(help="Sites or patterns; default: all. Repeatable.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="auroc, average_precision, r, spearman or mutual_information."),
     ] = None,
     best: Annotated[int, typer.Option(min=1, help="How many units to show.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of the split and the resamples.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    curve: Annotated[
+        int, typer.Option(min=0, help="Probes on the best 1, 2, 4, ... units, up to this many.")
+    ] = 32,
+    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
+    swaps: Annotated[
+        int, typer.Option(min=0, help="Of label tracks between documents, for the null.")
+    ] = 200,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave positions without a label out.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the split, the swaps and the resamples.")] = 0,
+    save: Annotated[bool, typer.Option(help="Keep the finding beside the recording.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Rank units by how well each alone tells a concept.
 
-    Units are chosen on half of the documents; the AUROC and its interval are of the other half.
+    Units are chosen on half of the documents; AUROC, average precision and their intervals are of
+    the other half. The null says what the best of all units reaches when label tracks are swapped
+    between documents.
 
     Example: interp rank run.h5 --concept string --sites "lstm/*"
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from interp.showing import import_ours
 
     import_ours("probes")
     from probes.commands import rank_recording
 
-    scores = rank_recording(recording, concept, sites, best, seed)
+    sizes = [2**i for i in range(12) if 2**i <= curve]
+    rankings = rank_recording(
+        recording, concept, save, sites=sites, by=by, n_best=best, curve=sizes,
+        n_resamples=resamples, n_swaps=swaps, skip_missing=skip_missing, seed=seed,
+    )  # fmt: skip
+    for ranking in rankings:
+        for warning in ranking.warnings:
+            print(f"interp: {ranking.concept}: {warning}.", file=sys.stderr)
     if as_json:
-        print(json.dumps([score.to_dict() for score in scores], indent=2))
+        print(json.dumps([row for ranking in rankings for row in _rows(ranking)], indent=2))
         return
-    table = Table(title=f"{concept}: {scores[0].n_documents} test documents, "
-                  f"{scores[0].base_rate:.1%} of positions inside")  # fmt: skip
-    for heading in ("unit", "inside", "chosen at", "AUROC", "95 % interval"):
-        table.add_column(heading, justify="left" if heading in ("unit", "inside") else "right")
-    for score in scores:
+    for ranking in rankings:
+        _print(ranking)
+
+
+def _rows(ranking: Any) -> list[dict[str, Any]]:
+    extra = {key: ranking.to_dict()[key] for key in ("null_95", "q_value", "n_units")}
+    return [score.to_dict() | extra for score in ranking.scores]
+
+
+def _print(ranking: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    first = ranking.scores[0]
+    is_binary = first.auroc is not None
+    rate = f", {first.base_rate:.1%} of positions inside" if is_binary else ""
+    table = Table(title=f"{ranking.concept}: {ranking.n_documents} test documents{rate}")
+    columns = ["unit", "inside" if is_binary else "sign", "chosen at"]
+    columns += ["AUROC", "95 % interval", "AP"] if is_binary else ["Spearman", "95 % interval"]
+    for heading in [*columns, "r", "MI (nats)", "p"]:
+        text = heading in ("unit", "inside", "sign")
+        table.add_column(heading, justify="left" if text else "right")
+    for score in ranking.scores:
+        chosen, value = score.selection_spearman, score.spearman
+        precision = []
+        if is_binary:
+            chosen, value = score.selection_auroc, score.auroc
+            precision = [f"{score.average_precision:.3f}"]
+        signs = ("on", "off") if is_binary else ("+", "-")
         table.add_row(
             score.unit,
-            "on" if score.sign > 0 else "off",
-            f"{score.selection_auroc:.3f}",
-            f"{score.auroc:.3f}",
+            signs[0] if score.sign > 0 else signs[1],
+            f"{chosen:.3f}",
+            f"{value:.3f}",
             f"{score.interval[0]:.3f} to {score.interval[1]:.3f}",
+            *precision,
+            f"{score.r:.3f}",
+            f"{score.mutual_information:.3f}",
+            "" if score.p_value is None else f"{score.p_value:.3f}",
         )
-    Console().print(table)
+    console.print(table)
+    if ranking.null_95 is not None:
+        console.print(
+            f"Best of {ranking.n_units:,} units with swapped labels: {ranking.null_95:.3f} "
+            f"(95 %). Best unit: p = {ranking.p_value:.3f}, q = {ranking.q_value:.3f}."
+        )
+    if ranking.curve:
+        points = ", ".join(f"{point.n_units}: {point.score:.3f}" for point in ranking.curve)
+        measure = "AUROC" if is_binary else "R²"
+        console.print(f"Best units together ({measure} of a linear probe): {points}.")
+    console.print()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.annotations import CONCEPTS, annotate_python
+from interp.annotations import annotate_python
+from interp.annotations.python_source import PYTHON_CONCEPTS
 from interp.errors import CorpusError
 
 
@@ -24,7 +25,11 @@ def marked(text: str, concept: str) -> str:
     [
         ('x = "ab"\n', "string", '...."ab..'),
         ("x = 'ab' + r'c'\n", "quoted_string", "....'ab....." + "'c.."),
-        ('def f():\n    """Doc\n    s."""\n', "triple_quoted_string", "." * 15 + '"Doc\n    s.""..'),
+        (
+            'def f():\n    """Doc\n    s."""\n',
+            "triple_quoted_string",
+            "." * 15 + '"Doc\n    s.""..',
+        ),
         ('x = ""\n', "string", '...."..'),
         ('x = """"""\n', "string", "......" + '"""..'),
         ("x = 1  # no 'string'\n", "string", "." * 21),
@@ -56,12 +61,56 @@ def _nested_quotes() -> bool:
     return True
 
 
-def test_numbers_per_character():
+def test_bracket_depth_counts_open_brackets():
     tracks = annotate_python("f(a[0])\n  \n")
     assert tracks["bracket_depth"].tolist() == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 0]
-    tracks = annotate_python("if x:\n  y\n")
-    assert tracks["indentation"].tolist() == [0] * 6 + [2] * 4
-    assert tracks["line_position"].tolist() == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("delimiters", "expected"),
+    [("state", '...."ab..'), ("in", '...r"ab".'), ("out", ".....ab..")],
+)
+def test_delimiters_count_as_asked(delimiters, expected):
+    text = 'x =r"ab"\n'
+    track = annotate_python(text, delimiters=delimiters)["string"]
+    assert "".join(c if on else "." for c, on in zip(text, track, strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("if a:\n    b\n    c\nd\n", "..........b\n    c..."),
+        ("if a: b; c\nd\n", "......b; c..."),
+        ("if a:\n    b  # why\n\n# then\nd\n", "..........b" + "." * 18),
+        ("if a:\n  if b:\n    c\nelse:\n  d\n", "........if b:\n    c" + "." * 11),
+    ],
+)
+def test_bodies_of_ifs(text, expected):
+    assert marked(text, "if_body") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f(a, (b))\n", ".(a, (b).."),
+        ("def f(a): pass\n", "." * 15),
+        ("if (a): pass\n", "." * 13),
+        ("x.y(1)(2)\n", "...(1.(2.."),
+        ("class A(B): pass\n", "." * 17),
+    ],
+)
+def test_calls(text, expected):
+    assert marked(text, "function_call") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [('x = """cut', '"cut'), ("x = (1,\n  'a',", "'a"), ("def f(a,\n", "")],
+)
+def test_a_document_that_is_cut_off_is_labelled_to_its_end(text, inside):
+    assert marked(text, "string").strip(".") == inside
+    if "(" in text:
+        assert annotate_python(text)["bracket_depth"][-1] == 1
 
 
 def test_characters_outside_ascii_count_as_one():
@@ -76,7 +125,7 @@ def test_form_feed_is_no_line_end():
 
 def test_source_that_is_not_python_is_refused_by_name():
     with pytest.raises(CorpusError, match="notes.txt is not Python"):
-        annotate_python('x = """never closed', "notes.txt")
+        annotate_python("It isn't Python, is it?", "notes.txt")
 
 
 @given(st.text(alphabet="ab'\"\\#()[]:\n =if1", max_size=60))
@@ -85,7 +134,7 @@ def test_any_text_is_labelled_completely_or_refused(text):
         tracks = annotate_python(text)
     except CorpusError:
         return
-    assert set(tracks) == set(CONCEPTS)
+    assert set(tracks) == set(PYTHON_CONCEPTS)
     assert all(track.shape == (len(text),) for track in tracks.values())
     assert (tracks["quoted_string"] | tracks["triple_quoted_string"] == tracks["string"]).all()
 

@@ -1,16 +1,22 @@
-"""AUROC against scikit-learn, and ranking on planted units."""
-
-from types import SimpleNamespace
+"""AUROC and the other measures against scikit-learn and SciPy, on data with ties."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from scipy import stats
+from sklearn.metrics import average_precision_score, mutual_info_score, roc_auc_score
 
-from interp.errors import InterpError
-from probes.auroc import bootstrap_auroc, compute_auroc, order_keys
-from probes.ranking import rank_units
+from probes.auroc import compute_auroc, mid_ranks, order_keys
+from probes.intervals import (
+    benjamini_hochberg,
+    bootstrap_auroc,
+    bootstrap_correlation,
+    percentile_interval,
+)
+from probes.metrics import ValueCounts, correlations, numeric_information, quantile_bins
+
+TYPES = ["float16", "float32", "float64"]
 
 
 def test_keys_sort_like_the_values():
@@ -20,61 +26,100 @@ def test_keys_sort_like_the_values():
     assert keys[4] == keys[5]
 
 
-@settings(max_examples=30)
-@given(st.integers(0, 10_000), st.integers(10, 400), st.booleans())
-def test_equals_scikit_learn_with_ties(seed, n, coarse):
+@given(st.integers(0, 10_000), st.integers(10, 300), st.booleans(), st.sampled_from(TYPES))
+@settings(max_examples=40)
+def test_auroc_equals_scikit_learn_with_ties(seed, n, coarse, dtype):
     rng = np.random.default_rng(seed)
-    values = rng.normal(size=(n, 3)).round(0 if coarse else 6).astype(np.float16)
-    labels = rng.random(n) < 0.3
-    labels[:2] = [True, False]
-    expected = [roc_auc_score(labels, values[:, u].astype(float)) for u in range(3)]
+    values = rng.normal(size=(n, 3)).round(0 if coarse else 6).astype(dtype)
+    labels = rng.random((n, 4)) < 0.3
+    labels[0], labels[1] = True, False
+    expected = [
+        [roc_auc_score(labels[:, k], values[:, u].astype(float)) for k in range(4)]
+        for u in range(3)
+    ]
     np.testing.assert_allclose(compute_auroc(values, labels), expected, atol=1e-12)
+    np.testing.assert_allclose(compute_auroc(values, labels[:, 0]), np.array(expected)[:, 0])
+
+
+@given(st.integers(0, 10_000), st.integers(20, 300), st.sampled_from(TYPES))
+@settings(max_examples=40)
+def test_other_measures_equal_the_libraries(seed, n, dtype):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=n).round(1).astype(dtype)
+    labels = rng.random(n) < 0.4
+    labels[:2], values[:2] = [True, False], [1, 2]
+    counts, wide = ValueCounts.of(values, labels), values.astype(float)
+    assert counts.auroc() == pytest.approx(roc_auc_score(labels, wide), abs=1e-9)
+    for sign in (1, -1):
+        expected = average_precision_score(labels, sign * wide)
+        assert counts.average_precision(sign) == pytest.approx(expected, abs=1e-9)
+    assert counts.point_biserial() == pytest.approx(
+        stats.pointbiserialr(labels, wide).statistic, abs=1e-9
+    )
+    assert counts.spearman() == pytest.approx(stats.spearmanr(labels, wide).statistic, abs=1e-9)
+    expected = mutual_info_score(labels, quantile_bins(values))
+    assert counts.mutual_information() == pytest.approx(expected, abs=1e-9)
+    np.testing.assert_array_equal(mid_ranks(values), stats.rankdata(wide))
+
+
+def test_measures_of_a_number_equal_the_libraries():
+    rng = np.random.default_rng(0)
+    values, target = rng.normal(size=(2, 400)).round(1)
+    target += values
+    r, rho = correlations(values, target)
+    assert r == pytest.approx(stats.pearsonr(values, target).statistic, abs=1e-9)
+    assert rho == pytest.approx(stats.spearmanr(values, target).statistic, abs=1e-9)
+    expected = mutual_info_score(quantile_bins(values), quantile_bins(target))
+    assert numeric_information(values, target) == pytest.approx(expected, abs=1e-9)
+
+
+def test_bins_hold_equal_shares_and_keep_ties_together():
+    bins = quantile_bins(np.arange(160), 16)
+    assert (np.bincount(bins) == 10).all()
+    assert len(set(quantile_bins(np.array([0, 1, 1, 1, 1, 2]), 4)[1:5])) == 1
+    assert quantile_bins(np.zeros(5)).max() < 16
+
+
+def test_a_unit_with_nan_has_no_area_and_a_constant_one_says_nothing():
+    labels = np.array([True, False] * 10)
+    values = np.stack([np.where(np.arange(20) == 3, np.nan, labels), np.full(20, 7.0)], axis=1)
+    for dtype in TYPES:
+        areas = compute_auroc(values.astype(dtype), labels)
+        assert np.isnan(areas[0]) and areas[1] == 0.5
+
+
+def test_labels_that_do_not_vary_are_refused():
+    with pytest.raises(ValueError, match="inside and outside"):
+        compute_auroc(np.zeros((4, 1)), np.zeros(4, bool))
+    with pytest.raises(ValueError, match="3 labels for 4"):
+        compute_auroc(np.zeros((4, 1)), np.array([True, False, True]))
 
 
 def test_bootstrap_resamples_documents():
     # One value and label per document: a resample of one class only has no area.
-    areas = bootstrap_auroc(np.array([0.0, 1.0]), np.array([False, True]), np.array([0, 1, 2]))
+    areas, _ = bootstrap_auroc(np.array([0.0, 1.0]), np.array([False, True]), np.array([0, 1, 2]))
     assert set(np.unique(areas[~np.isnan(areas)])) == {1.0}
     assert np.isnan(areas).mean() == pytest.approx(0.5, abs=0.1)
+    assert percentile_interval(np.full(3, np.nan)) == pytest.approx((np.nan, np.nan), nan_ok=True)
 
 
-def test_bootstrap_equals_an_explicit_resample():
+@pytest.mark.parametrize("sign", [1, -1])
+def test_bootstrap_equals_an_explicit_resample(sign):
     rng = np.random.default_rng(1)
     starts = np.array([0, 30, 70, 100])
     values, labels = rng.normal(size=100).round(1), rng.random(100) < 0.5
-    ours = bootstrap_auroc(values, labels, starts, n_resamples=5, seed=3)
+    areas, precisions = bootstrap_auroc(values, labels, starts, 5, 3, sign)
+    correlation = bootstrap_correlation(values, labels * 1.0, starts, 5, 3)
     draws = np.random.default_rng(3)
-    for area in ours:
+    for i in range(5):
         chosen = draws.integers(0, 3, 3)
         rows = np.concatenate([np.arange(starts[d], starts[d + 1]) for d in chosen])
-        assert area == pytest.approx(roc_auc_score(labels[rows], values[rows]), abs=1e-12)
+        x, y = sign * values[rows], labels[rows]
+        assert areas[i] == pytest.approx(roc_auc_score(y, x), abs=1e-12)
+        assert precisions[i] == pytest.approx(average_precision_score(y, x), abs=1e-12)
+        assert correlation[i] == pytest.approx(np.corrcoef(sign * x, y)[0, 1], abs=1e-9)
 
 
-class InMemory(dict):
-    """Just enough of a recording: arrays by site, and where documents start."""
-
-    def __init__(self, arrays, starts):
-        super().__init__(arrays)
-        self.streams = {"text": SimpleNamespace(document_start=starts)}
-
-    def unit(self, site, unit):
-        return self[site][:, unit]
-
-
-def test_planted_units_are_ranked_with_their_sign():
-    rng = np.random.default_rng(0)
-    n, starts = 2_000, np.arange(0, 2_001, 100)
-    labels = np.repeat(rng.random(n // 10) < 0.4, 10)
-    values = rng.normal(size=(n, 4)).astype(np.float16)
-    values[:, 2] = labels * -3 + rng.normal(size=n) * 0.5
-    best = rank_units(InMemory({"lstm/l0/cell": values}, starts), ["lstm/l0/cell"], labels)
-    assert best[0].unit == "lstm/l0/cell:2" and best[0].sign == -1
-    assert best[0].auroc > 0.99 and best[0].interval[0] > 0.98
-    assert best[0].n_documents == 10
-    assert all(abs(score.auroc - 0.5) < 0.1 for score in best[1:])
-
-
-def test_too_few_documents_are_refused():
-    values = np.zeros((10, 1), np.float16)
-    with pytest.raises(InterpError, match="at least 4 documents"):
-        rank_units(InMemory({"a": values}, np.array([0, 5, 10])), ["a"], np.zeros(10, bool))
+def test_benjamini_hochberg_equals_scipy():
+    p = np.array([0.01, 0.5, 0.02, 0.9, 0.02])
+    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p))

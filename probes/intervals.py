@@ -1,0 +1,97 @@
+"""Intervals from resampled documents, and corrections for having looked at many things.
+
+Documents, not positions, are drawn: neighbouring positions are not independent, and an interval
+from positions is several times too narrow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probes.documents import draw_documents
+from probes.kernels import resampled_areas
+
+
+def bootstrap_auroc(
+    values: np.ndarray,
+    labels: np.ndarray,
+    document_start: np.ndarray,
+    n_resamples: int = 500,
+    seed: int = 0,
+    sign: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return AUROC and average precision of one unit in resamples of whole documents.
+
+    Parameters
+    ----------
+    values : ndarray (n_positions,)
+    labels : ndarray (n_positions,) bool
+    document_start : ndarray (n_documents + 1,)
+    n_resamples, seed : int
+    sign : {1, -1}
+        -1: score the unit upside down.
+
+    Returns
+    -------
+    areas, precisions : ndarray (n_resamples,) float64
+        NaN where a resample had one class only.
+    """
+    values = np.asarray(values)
+    keys = np.unique(values, return_inverse=True)[1]
+    order = np.argsort(-keys if sign > 0 else keys, kind="stable")
+    n_documents = len(document_start) - 1
+    document = np.repeat(np.arange(n_documents), np.diff(document_start)).astype(np.int32)
+    areas, precisions = np.empty(n_resamples), np.empty(n_resamples)
+    resampled_areas(
+        keys[order],
+        document[order],
+        np.asarray(labels, bool)[order],
+        draw_documents(n_documents, n_resamples, seed),
+        areas,
+        precisions,
+    )
+    return areas, precisions
+
+
+def bootstrap_correlation(
+    values: np.ndarray,
+    target: np.ndarray,
+    document_start: np.ndarray,
+    n_resamples: int = 500,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return Pearson's correlation in resamples of whole documents.
+
+    Give ranks to have Spearman's, with ranks taken once over all documents.
+    """
+    a = np.asarray(values, np.float64) - np.mean(values)
+    b = np.asarray(target, np.float64) - np.mean(target)
+    terms = np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=1)
+    sums = np.add.reduceat(terms, np.asarray(document_start[:-1]), axis=0)
+    n, x, y, xx, yy, xy = (draw_documents(len(sums), n_resamples, seed) @ sums).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+
+
+def percentile_interval(resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Return the middle `level` of resampled values; NaN if none could be computed."""
+    known = resampled[np.isfinite(resampled)]
+    if len(known) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
+    """Return q values: the false discovery rate at which each hypothesis would be rejected.
+
+    Parameters
+    ----------
+    p_values : ndarray (n_hypotheses,)
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty_like(p)
+    q[order] = np.minimum(1, np.minimum.accumulate(scaled[::-1])[::-1])
+    return q

@@ -1,0 +1,214 @@
+"""One pass over many units: area or rank correlation for every track, and their null.
+
+A block of units is read at a time, by as many threads as asked for; memory stays bounded by the
+block, whatever the recording's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from probes.auroc import N_KEYS, float16_keys, mid_ranks, rank_sums, take_runs, twice_ranks
+from probes.documents import Rows
+from probes.kernels import add_products, count_keys, count_nan
+from probes.patterns import Patterns
+
+#: Units are stored in tiles of 16; reading fewer at once reads tiles again.
+_TILE = 16
+_BLOCK_BYTES = 256 << 20
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Null:
+    """Swapped tracks on thinned rows, to be scored together with the real ones.
+
+    Attributes
+    ----------
+    rows : ndarray (n_thin,)
+        Row numbers among the scored rows.
+    tracks : list of ndarray (n_swaps, n_thin) float32
+        For each track: weights that turn centred ranks into the score.
+    """
+
+    rows: np.ndarray
+    tracks: list[np.ndarray]
+
+
+@dataclass
+class Scan:
+    """What a pass found.
+
+    Attributes
+    ----------
+    units : list of (str, int)
+        Site and index of each unit.
+    scores : ndarray (n_units, n_tracks)
+        AUROC minus one half for yes-or-no tracks, Spearman's correlation for numbers; NaN for a
+        unit with NaN.
+    null_max : ndarray (n_tracks, n_swaps)
+        Largest absolute score of any unit in each swap; empty without a null.
+    """
+
+    units: list[tuple[str, int]]
+    scores: np.ndarray
+    null_max: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+def scan_units(
+    recording: Any,
+    sites: Sequence[str],
+    rows: Rows,
+    tracks: np.ndarray,
+    null: Null | None = None,
+    n_threads: int = _THREADS,
+) -> Scan:
+    """Score every unit of some sites against every track.
+
+    Parameters
+    ----------
+    recording : Recording
+    sites : sequence of str
+    rows : Rows
+        The positions that count.
+    tracks : ndarray (n_rows, n_tracks)
+        bool for yes or no, or floats; all of one kind.
+    null : Null, optional
+    n_threads : int
+    """
+    binary = tracks.dtype == bool
+    patterns = Patterns.of(tracks) if binary else None
+    weights = None if binary else _rank_weights(tracks)
+
+    def work(block: tuple[str, int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        site, start, stop = block
+        values = np.asarray(recording[site][:, start:stop])
+        if patterns is not None:
+            scores = patterns.auroc(rank_sums(values, rows.runs, patterns)[0]) - 0.5
+        else:
+            assert weights is not None
+            scores = _rank_correlations(values, rows.runs, weights)
+        # Also NaN at positions that do not count here: the unit will be scored there later.
+        has_nan = _has_nan(values)
+        scores[has_nan] = np.nan
+        return scores, _null_scores(values, has_nan, rows, null)
+
+    blocks = [(s, a, b) for s in sites for a, b in _unit_blocks(recording[s])]
+    with ThreadPoolExecutor(max(1, n_threads)) as pool:
+        found = list(pool.map(work, blocks))
+    units = [(site, unit) for site, start, stop in blocks for unit in range(start, stop)]
+    scan = Scan(units, np.concatenate([scores for scores, _ in found]))
+    if null is not None:
+        columns = zip(*(maxima for _, maxima in found), strict=True)
+        scan.null_max = np.stack([np.max(column, axis=0) for column in columns])
+    return scan
+
+
+def _unit_blocks(array: Any) -> Iterator[tuple[int, int]]:
+    """Yield [start, stop) of units whose values, with what is made of them, fit in memory."""
+    n_positions, n_units = array.shape
+    per_unit = n_positions * (4 if array.dtype == np.float16 else 24)
+    width = int(np.clip(_BLOCK_BYTES // max(per_unit, 1), 1, _TILE))
+    for tile in range(0, n_units, _TILE):
+        end = min(tile + _TILE, n_units)
+        for start in range(tile, end, width):
+            yield start, min(start + width, end)
+
+
+def _rank_weights(tracks: np.ndarray) -> np.ndarray:
+    """Return ranks of each track, centred and of unit length: ranks times them is Spearman."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(tracks, axis=0)
+    ranks -= ranks.mean(axis=0)
+    length = np.sqrt((ranks**2).sum(axis=0))
+    return np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
+
+
+def _rank_correlations(values: np.ndarray, runs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    n, n_tracks = weights.shape
+    n_units = values.shape[1]
+    scores = np.zeros((n_units, n_tracks))
+    if values.dtype == np.float16:
+        keys, _ = float16_keys(values, runs, n)
+        for unit in range(n_units):
+            counts = np.zeros(N_KEYS, np.int64)
+            count_keys(keys[unit], counts)
+            rank = twice_ranks(counts) / 2 - (n + 1) / 2
+            add_products(keys[unit], rank, weights, scores[unit])
+            length = np.sqrt(counts @ rank**2)
+            scores[unit] /= length if length > 0 else 1
+        return scores
+    wanted = take_runs(values, runs)
+    for unit in range(n_units):
+        rank = rankdata(wanted[:, unit]) - (n + 1) / 2
+        length = np.sqrt(rank @ rank)
+        if length > 0:
+            scores[unit] = rank @ weights / length
+    return scores
+
+
+def _has_nan(values: np.ndarray) -> np.ndarray:
+    """Return which units (columns) hold a NaN anywhere."""
+    if values.dtype != np.float16:
+        return np.isnan(values).any(axis=0)
+    n_nan = np.zeros(values.shape[1], np.int64)
+    count_nan(values.view(np.uint16), n_nan)
+    return n_nan > 0
+
+
+def _null_scores(
+    values: np.ndarray, has_nan: np.ndarray, rows: Rows, null: Null | None
+) -> list[np.ndarray]:
+    """Return for each track the largest absolute score of these units in every swap."""
+    if null is None:
+        return []
+    usable = values[rows.index[null.rows]][:, ~has_nan]
+    if usable.shape[1] == 0:
+        return [np.zeros(len(track)) for track in null.tracks]
+    ranks = np.empty(usable.shape, np.float32)
+    for unit in range(usable.shape[1]):
+        ranks[:, unit] = mid_ranks(usable[:, unit]) - (len(usable) + 1) / 2
+    lengths = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0))
+    found = []
+    for track in null.tracks:
+        scores = np.abs(track @ ranks)
+        if track.shape[0] and _is_correlation(track):
+            scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
+        found.append(scores.max(axis=1))
+    return found
+
+
+def _is_correlation(track: np.ndarray) -> bool:
+    # Weights of a number are centred, those of a yes-or-no track are not negative.
+    return bool(track.min() < 0)
+
+
+def null_weights(swapped: np.ndarray) -> np.ndarray:
+    """Return the weights by which centred ranks give the score of each swapped track.
+
+    Parameters
+    ----------
+    swapped : ndarray (n_swaps, n_thin)
+        bool or floats.
+
+    Returns
+    -------
+    ndarray (n_swaps, n_thin) float32
+        For yes or no: AUROC minus one half. For numbers: Spearman's correlation, once divided by
+        the length of the ranks. A swap with one value only scores 0.
+    """
+    if swapped.dtype == bool:
+        n_inside = swapped.sum(axis=1, keepdims=True).astype(np.float64)
+        pairs = n_inside * (swapped.shape[1] - n_inside)
+        return np.divide(swapped, pairs, out=np.zeros(swapped.shape), where=pairs > 0).astype(
+            np.float32
+        )
+    return np.ascontiguousarray(_rank_weights(swapped.T).T, np.float32)
