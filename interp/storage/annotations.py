@@ -21,7 +21,7 @@ from interp.storage import digests, schema
 from interp.storage.annotating import AnnotationPlan, write_annotation
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
-from interp.storage.layout import check_format
+from interp.storage.hdf5 import ReadOnlyFile, check_format
 from interp.storage.matrix import FilteredMatrix
 from interp.storage.packed import PackedStrings
 
@@ -76,7 +76,7 @@ class Annotations(Mapping[str, Annotation]):
         found = [d for d in file.get(schema.ANNOTATIONS, {}).values() if "kind" in d.attrs]
         for dataset in sorted(found, key=lambda dataset: int(dataset.name.rsplit("/", 1)[-1])):
             self._recorded[dataset.attrs["name"]] = dataset
-        self._open: dict[tuple[str, int, int], tuple[h5py.File, Annotation]] = {}
+        self._open: dict[tuple[str, int, int], tuple[ReadOnlyFile, Annotation]] = {}
 
     @property
     def directory(self) -> Path:
@@ -155,17 +155,17 @@ class Annotations(Mapping[str, Annotation]):
         if key in self._open:
             return self._open[key][1]
         try:
-            file = h5py.File(path, "r", locking=False)
+            file = ReadOnlyFile(path)
         except OSError as error:
             raise RecordingError(f"{path} cannot be opened: {error}.") from error
         try:
-            check_format(file, path, schema.RESULT_FORMAT, "a result")
-            if file.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
+            check_format(file.root, path, schema.RESULT_FORMAT, "a result")
+            if file.root.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
                 raise RecordingError(
                     f"{path} was made for another recording than {self._recording.path} is now; "
                     "make it again."
                 )
-            annotation = Annotation(file["values"], file, added=True)
+            annotation = Annotation(file.root["values"], file.root, added=True)
         except KeyError as error:
             file.close()
             raise RecordingError(f"{path} is damaged: {error}.") from error

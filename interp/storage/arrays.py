@@ -75,11 +75,12 @@ class LazyArray:
         keys = _expand(key, self.ndim)
         if self.ndim == 1:
             keys = (*keys, 0)
-        rows = _normalise(keys[0], self.shape[0], "positions")
-        columns = _normalise(keys[1], len(self._columns), "units")
+        rows, flip_rows = _normalise(keys[0], self.shape[0], "positions")
+        columns, flip_columns = _normalise(keys[1], len(self._columns), "units")
         if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
             return self._paired(rows, columns)[()]
         values = self._outer(rows, columns)
+        values = values[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
         shape = [
             *(rows.shape if isinstance(rows, np.ndarray) else values.shape[:1]),
             *(columns.shape if isinstance(columns, np.ndarray) else values.shape[1:]),
@@ -142,7 +143,12 @@ class LazyArray:
 
     def _paired(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return single elements: index arrays broadcast against each other."""
-        row_of, column_of = np.broadcast_arrays(rows, columns)
+        try:
+            row_of, column_of = np.broadcast_arrays(rows, columns)
+        except ValueError:
+            raise IndexError(
+                f"index arrays of shapes {rows.shape} and {columns.shape} do not broadcast"
+            ) from None
         row_set, row_at = np.unique(row_of, return_inverse=True)
         column_set, column_at = np.unique(column_of, return_inverse=True)
         values = self._outer(row_set, column_set)
@@ -168,19 +174,24 @@ def _expand(key: Any, ndim: int) -> tuple[Any, ...]:
     return tuple(keys[:at] + fill + keys[at + len(dots) :])
 
 
-def _normalise(key: Any, n: int, axis: str) -> slice | np.ndarray:
-    """Return an index as a rising slice inside 0..n, or as an array of indices inside it."""
+def _normalise(key: Any, n: int, axis: str) -> tuple[slice | np.ndarray, bool]:
+    """Return an index as a rising slice inside 0..n, or as an array of indices inside it.
+
+    With it comes whether the slice is to be turned round after reading.
+    """
     if isinstance(key, slice):
-        start, stop, step = key.indices(n)
-        if step > 0:
-            return slice(start, max(start, stop), step)
-        return np.arange(start, stop, step)
+        found = range(n)[key]
+        if len(found) == 0:
+            return slice(0, 0, 1), False
+        if found.step > 0:
+            return slice(found.start, found[-1] + 1, found.step), False
+        return slice(found[-1], found.start + 1, -found.step), True
     indices = np.asarray(key)
     if indices.dtype == bool:
         if indices.shape != (n,):
             raise IndexError(f"a boolean index over {n:,} {axis} has shape {indices.shape}")
-        return np.flatnonzero(indices)
-    if indices.size == 0:
+        return np.flatnonzero(indices), False
+    if indices.size == 0 and not isinstance(key, np.ndarray):
         indices = indices.astype(np.int64)
     if indices.dtype.kind not in "iu":
         raise IndexError(f"{axis} are indexed by integers, slices or booleans, not {key!r}")
@@ -188,7 +199,7 @@ def _normalise(key: Any, n: int, axis: str) -> slice | np.ndarray:
     outside = (indices < -n) | (indices >= n)
     if outside.any():
         raise IndexError(f"index {int(indices[outside].flat[0])} is out of range: {n:,} {axis}")
-    return np.where(indices < 0, indices + n, indices)
+    return np.where(indices < 0, indices + n, indices), False
 
 
 def _runs(wanted: np.ndarray, limit: int) -> Iterator[int]:

@@ -86,7 +86,7 @@ def explain_nonfinite(
             "if such values are meant to be there, record with nonfinite='store'."
         )
     largest = float(np.finfo(site.dtype).max)
-    wider = "float32" if abs(value) <= np.finfo(np.float32).max else "float64"
+    wider = "float32" if abs(value) <= float(np.finfo(np.float32).max) else "float64"
     return (
         f"{where} is {value:.8g}, more than {site.dtype} can hold (up to {largest:.8g}). "
         f"Record anew with dtype={wider!r}, or leave this site out."

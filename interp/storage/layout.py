@@ -8,7 +8,6 @@ that is done.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,9 +154,7 @@ def read_layout(fd: int, file: h5py.File) -> Layout:
     def place(dataset: h5py.Dataset) -> RawMatrix:
         matrix = raw_matrix(fd, dataset)
         if matrix is None:
-            raise RecordingError(
-                f"{file.filename}: {dataset.name} is compressed, so that nothing can be added."
-            )
+            raise RecordingError(f"{dataset.name} is compressed, so that nothing can be added.")
         return matrix
 
     activations = file[schema.ACTIVATIONS]
@@ -198,60 +195,6 @@ def read_site(file: h5py.File, name: str) -> SiteDescription:
             values[key] = value if isinstance(value, str) else int(value)
     dtype = dataset.dtype.newbyteorder("=").name
     return SiteDescription(name=name, n_units=dataset.shape[1], dtype=dtype, **values)
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    """Open a recording for reading, or say in one sentence why that cannot be.
-
-    No lock is taken: a complete recording never changes, and while one is being written only
-    numbers change, each at its place.
-    """
-    if not path.exists():
-        files = sorted(path.parent.glob("*.h5")) if path.parent.is_dir() else []
-        near = [file.name for file in files if not file.name.endswith(".view.h5")]
-        there = f" In {path.parent} there is: {', '.join(near[:5])}." if near else ""
-        raise RecordingError(f"There is no recording {path}.{there}")
-    if path.is_dir():
-        raise RecordingError(f"{path} is a directory; a recording is one file, such as run.h5.")
-    if not os.access(path, os.R_OK):
-        raise RecordingError(f"{path} may not be read: permission denied.")
-    if path.stat().st_size == 0:
-        raise RecordingError(f"{path} is empty, not a recording.")
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        reason = str(error)
-        if "truncated" in reason:
-            raise RecordingError(
-                f"{path} is cut off: it has {path.stat().st_size:,} bytes, fewer than it says of "
-                "itself. Copy it again, or record again."
-            ) from error
-        if h5py.is_hdf5(path):
-            raise RecordingError(f"{path} is damaged: HDF5 cannot open it ({reason}).") from error
-        raise RecordingError(f"{path} is not an HDF5 file, so it is no recording.") from error
-    try:
-        check_format(file, path, schema.FORMAT, "a recording")
-    except RecordingError:
-        file.close()
-        raise
-    return file
-
-
-def check_format(file: h5py.File, path: Path, expected: str, what: str) -> None:
-    """Refuse an HDF5 file of another kind, or of a version from the future."""
-    found = file.attrs.get(schema.ATTR_FORMAT)
-    if found != expected:
-        names = ", ".join(list(file)[:5]) or "nothing"
-        raise RecordingError(
-            f"{path} is an HDF5 file but not {what} of interp: its {schema.ATTR_FORMAT!r} "
-            f"attribute is {'missing' if found is None else repr(str(found))} (it holds {names})."
-        )
-    version = int(file.attrs.get(schema.ATTR_VERSION, 0))
-    if not 1 <= version <= schema.FORMAT_VERSION:
-        raise RecordingError(
-            f"{path} has format version {version}; this interp reads versions up to "
-            f"{schema.FORMAT_VERSION}. Update interp to open it."
-        )
 
 
 def segment_rows(

@@ -12,7 +12,7 @@ from typing import Protocol
 import h5py
 import numpy as np
 
-from interp.errors import RecordingError
+from interp.storage.hdf5 import reading
 from interp.storage.rawio import read_array, write_array
 
 Index = slice | np.ndarray
@@ -123,13 +123,11 @@ class FilteredMatrix:
         """Return rows start to stop - 1 of the given columns, as a new array."""
         if stop <= start or len(columns) == 0:
             return np.empty((max(0, stop - start), len(columns)), self.dtype)
-        try:
+        with reading(self._dataset.name):
             if self._flat:
                 return self._dataset[start:stop][:, None][:, columns]
             low, high = int(columns.min()), int(columns.max()) + 1
             return self._dataset[start:stop, low:high][:, columns - low]
-        except OSError as error:
-            raise RecordingError(f"{self._dataset.name} cannot be read: {error}.") from error
 
 
 def open_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | FilteredMatrix:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from interp.storage import schema
+from interp.storage.hdf5 import reading
 
 # A lone surrogate stands for an undecodable byte in a file name; it has to survive the round trip.
 _ERRORS = "surrogatepass"
@@ -69,6 +70,10 @@ class PackedStrings(Sequence[str]):
         """Decode the strings first to stop - 1 after one read."""
         if stop <= first:
             return []
+        with reading(self._data.name):
+            return self._decode_all(first, stop)
+
+    def _decode_all(self, first: int, stop: int) -> list[str]:
         offset = int(self.start[first])
         data = self._data[offset : int(self.start[stop])].tobytes()
         ends = self.start[first : stop + 1] - offset

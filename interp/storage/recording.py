@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from interp.errors import RecordingError, SelectionError, SiteError, unknown_name
@@ -19,7 +18,8 @@ from interp.storage import schema
 from interp.storage.annotating import AnnotationPlan
 from interp.storage.annotations import Annotations
 from interp.storage.arrays import LazyArray
-from interp.storage.layout import open_hdf5, read_site, site_names, stream_names
+from interp.storage.hdf5 import open_recording_file, reading
+from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.matrix import open_matrix
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
@@ -73,14 +73,11 @@ class Recording:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: h5py.File = open_hdf5(self.path)
-        self._fd = -1
+        self._opened = open_recording_file(self.path)
+        self._file, self._fd = self._opened.root, self._opened.fd
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            self._read_metadata()
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            self.close()
-            raise RecordingError(f"{self.path} is damaged: {error}.") from error
+            with reading(self.path):
+                self._read_metadata()
         except BaseException:
             self.close()
             raise
@@ -151,7 +148,8 @@ class Recording:
         missing = self._missing.get(description.stream)
         if missing is not None and description.per == "call":
             missing = missing[self.streams[description.stream].document_start[1:] - 1]
-        matrix = open_matrix(self._fd, self._file[schema.ACTIVATIONS][site])
+        with reading(f"{site} of {self.path}"):
+            matrix = open_matrix(self._fd, self._file[schema.ACTIVATIONS][site])
         return self._arrays.setdefault(site, LazyArray(matrix, site, missing=missing))
 
     def __contains__(self, site: object) -> bool:
@@ -266,10 +264,7 @@ class Recording:
         """Let the file go."""
         if (annotations := getattr(self, "annotations", None)) is not None:
             annotations.close()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._file.close()
+        self._opened.close()
 
     def __enter__(self) -> Recording:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import h5py
@@ -12,6 +13,7 @@ import numpy as np
 
 from interp.storage import digests, schema
 from interp.storage.digests import checksum, fingerprint
+from interp.storage.hdf5 import reading
 from interp.storage.layout import segment_rows
 from interp.storage.matrix import Matrix, open_matrix
 from interp.storage.packed import PackedStrings
@@ -73,10 +75,15 @@ def verify(
     recording: Recording, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
     """Compare what a recording holds with its checksums; see `Recording.verify`."""
+    with reading(recording.path):
+        return _verify(recording, progress)
+
+
+def _verify(recording: Recording, progress: Callable[[int, int], None] | None) -> Verification:
     damages, n_checked = [], 0
     for what, agrees in _fixed_parts(recording):
         n_checked += 1
-        if not agrees:
+        if not agrees():
             damages.append(Damage(what))
     stored = recording._file[schema.PROGRESS][schema.CHECKSUMS][: recording.done_segments]
     columns = list(_columns(recording))
@@ -120,20 +127,22 @@ def _columns(recording: Recording) -> Iterator[tuple[str, Matrix, list[tuple[int
             yield f"{schema.PREDICTIONS}/{part}", open_matrix(recording._fd, group[part]), rows
 
 
-def _fixed_parts(recording: Recording) -> Iterator[tuple[str, bool]]:
-    """Yield each part that was fixed beforehand, and whether it still has its hash."""
+def _fixed_parts(recording: Recording) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """Yield each part that was fixed beforehand, and the question whether it has its hash."""
     file, stored = recording._file, _digests(recording)
+
+    def has(what: str, digest: Callable[[], str]) -> tuple[str, Callable[[], bool]]:
+        return what, lambda: digest() == stored[what]
+
     for name in recording.streams:
-        yield (
-            f"stream {name}",
-            _of_stream(file[schema.STREAMS][name], name) == stored[f"stream {name}"],
-        )
-    yield "sites", digests.of_sites(recording.sites.values()) == stored["sites"]
+        group = file[schema.STREAMS][name]
+        yield has(f"stream {name}", partial(_of_stream, group, name))
     rows = {name: rows[:] for name, rows in file[schema.PROGRESS][schema.SEGMENTS].items()}
-    yield "segments", digests.of_segments(rows) == stored["segments"]
-    yield "provenance", digests.of_json(recording.provenance) == stored["provenance"]
-    hashes = [annotation.digest() for annotation in recording.annotations.recorded()]
-    yield "annotations", digests.of_json(hashes) == stored["annotations"]
+    yield has("sites", lambda: digests.of_sites(recording.sites.values()))
+    yield has("segments", lambda: digests.of_segments(rows))
+    yield has("provenance", lambda: digests.of_json(recording.provenance))
+    recorded = recording.annotations.recorded()
+    yield has("annotations", lambda: digests.of_json([a.digest() for a in recorded]))
 
 
 def _of_stream(group: h5py.Group, name: str) -> str:

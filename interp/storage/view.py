@@ -22,7 +22,8 @@ from interp.selection import Units
 from interp.storage import schema
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
-from interp.storage.layout import check_format, reserve
+from interp.storage.hdf5 import ReadOnlyFile, check_format
+from interp.storage.layout import reserve
 from interp.storage.rawio import open_locked, read_array, write_array
 
 if TYPE_CHECKING:
@@ -126,12 +127,12 @@ class View:
         """Open the file, and say whether it belongs to this recording."""
         self._fd = -1
         try:
-            with h5py.File(self.path, "r", locking=False) as file:
-                check_format(file, self.path, schema.VIEW_FORMAT, "a view")
-                if file.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
+            with ReadOnlyFile(self.path) as file:
+                check_format(file.root, self.path, schema.VIEW_FORMAT, "a view")
+                if file.root.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
                     return False
-                self._find(file)
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                self._find(file.root)
+                self._fd = os.dup(file.fd)
         except (OSError, KeyError, TypeError, RecordingError):
             return False
         return True

@@ -16,7 +16,8 @@ from interp.storage import schema
 from interp.storage.difference import describe_difference
 from interp.storage.digests import checksum, fingerprint
 from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
-from interp.storage.layout import Layout, create_file, open_hdf5, read_layout, segment_rows
+from interp.storage.hdf5 import open_recording_file
+from interp.storage.layout import Layout, create_file, read_layout, segment_rows
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
@@ -43,8 +44,8 @@ class RecordingWriter:
     def __init__(self, path: Path, plan: RecordingPlan, fd: int) -> None:
         self.path, self._plan, self._fd = path, plan, fd
         try:
-            with open_hdf5(path) as file:
-                self._layout: Layout = read_layout(fd, file)
+            with open_recording_file(path) as file:
+                self._layout: Layout = read_layout(fd, file.root)
         except BaseException:
             os.close(fd)
             raise
@@ -107,11 +108,11 @@ class RecordingWriter:
             corpus, sites, predictions, segments or schedule; the message says in which.
         """
         path = Path(path)
-        open_hdf5(path).close()
+        open_recording_file(path).close()
         fd = open_locked(path, str(path))
         try:
-            with open_hdf5(path) as file:
-                if difference := describe_difference(file, plan):
+            with open_recording_file(path) as file:
+                if difference := describe_difference(file.root, plan):
                     raise RecordingError(f"{path} cannot be resumed: {difference}")
         except BaseException:
             os.close(fd)

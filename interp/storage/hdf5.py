@@ -1,0 +1,137 @@
+"""Opening HDF5 files for reading, and saying in one sentence why one cannot be opened.
+
+The files are read through a Python file object. So HDF5 takes no lock and does not know the file
+by its name: another program, or the same one, may open it with h5py as it likes, a writer may
+hold it, and a file that is replaced meanwhile stays the one that was opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from interp.errors import RecordingError
+from interp.storage import schema
+
+# What h5py and NumPy raise over bytes that make no sense.
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Tell whatever goes wrong while something is read as one damage of it.
+
+    Raises
+    ------
+    RecordingError
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        raise RecordingError(f"{what} is damaged: {error}.") from error
+
+
+class ReadOnlyFile:
+    """An HDF5 file that is open for reading; a context manager.
+
+    Attributes
+    ----------
+    root : h5py.File
+    fd : int
+        Descriptor of the same file, for positioned reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stream = open(path, "rb", buffering=0)
+        try:
+            self.root = h5py.File(self._stream, "r")
+        except BaseException:
+            self._stream.close()
+            raise
+        self.fd: int = self._stream.fileno()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.root.close()
+        self._stream.close()
+
+    def __enter__(self) -> ReadOnlyFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_recording_file(path: Path) -> ReadOnlyFile:
+    """Open a recording for reading.
+
+    Raises
+    ------
+    RecordingError
+        If it is missing, cut off, damaged, no recording, or of a newer format.
+    """
+    if not path.exists():
+        files = sorted(path.parent.glob("*.h5")) if path.parent.is_dir() else []
+        near = [file.name for file in files if not file.name.endswith(".view.h5")]
+        there = f" In {path.parent} there is: {', '.join(near[:5])}." if near else ""
+        raise RecordingError(f"There is no recording {path}.{there}")
+    if path.is_dir():
+        raise RecordingError(f"{path} is a directory; a recording is one file, such as run.h5.")
+    if not os.access(path, os.R_OK):
+        raise RecordingError(f"{path} may not be read: permission denied.")
+    size = path.stat().st_size
+    if size == 0:
+        raise RecordingError(f"{path} is empty, not a recording.")
+    try:
+        file = ReadOnlyFile(path)
+    except _DAMAGE as error:
+        raise RecordingError(_reason(path, size, str(error))) from error
+    try:
+        with reading(path):
+            check_format(file.root, path, schema.FORMAT, "a recording")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _reason(path: Path, size: int, message: str) -> str:
+    """Return why HDF5 could not open a file, in words."""
+    if "truncated" in message:
+        return (
+            f"{path} is cut off: it has {size:,} bytes, fewer than it should have. Copy it again, "
+            "or record again."
+        )
+    if "signature not found" in message:
+        return f"{path} is not an HDF5 file, so it is no recording."
+    return f"{path} is damaged: HDF5 cannot open it ({message})."
+
+
+def check_format(file: h5py.File, path: Path, expected: str, what: str) -> None:
+    """Refuse an HDF5 file of another kind, or of a version from the future."""
+    found = file.attrs.get(schema.ATTR_FORMAT)
+    if found != expected:
+        names = ", ".join(list(file)[:5]) or "nothing"
+        raise RecordingError(
+            f"{path} is an HDF5 file but not {what} of interp: its {schema.ATTR_FORMAT!r} "
+            f"attribute is {'missing' if found is None else repr(str(found))} (it holds {names})."
+        )
+    version = int(file.attrs.get(schema.ATTR_VERSION, 0))
+    if not 1 <= version <= schema.FORMAT_VERSION:
+        raise RecordingError(
+            f"{path} has format version {version}; this interp reads versions up to "
+            f"{schema.FORMAT_VERSION}. Update interp to open it."
+        )
