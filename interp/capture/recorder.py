@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import interp.capture.attention
 import interp.capture.cells
-import interp.capture.recurrent  # noqa: F401  (registers its handlers)
+import interp.capture.dot_product
+import interp.capture.fused_attention
+import interp.capture.recurrent
+import interp.capture.softmax_rule  # noqa: F401  (these register their handlers)
 from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames
 from interp.capture.records import Captured

@@ -194,7 +194,7 @@ class Session:
         self.refused: dict[str, str] = {}
         self._per_step = per_step
         self._train_mode = train_mode
-        self._batch_first = batch_first
+        self.batch_first = batch_first
         self._thread = threading.get_ident()
         self._resources = ExitStack()
 
@@ -292,7 +292,7 @@ class Session:
         recurrent = isinstance(place.module, nn.RNNBase)
         if recurrent and found.ndim == 2:
             found = found.unsqueeze(0)
-        elif found.ndim == 3 and not (place.module.batch_first if recurrent else self._batch_first):
+        elif found.ndim == 3 and not (place.module.batch_first if recurrent else self.batch_first):
             found = found.transpose(0, 1)
         place.record(signal, found, copy=True)
 

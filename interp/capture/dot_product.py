@@ -1,0 +1,77 @@
+"""The handler of scaled dot product attention: called unchanged, weights computed beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from interp.capture.attention import AttentionCall, run_of
+from interp.capture.attention_weights import attention_weights, disproof, repeat_heads
+from interp.capture.mode import Function, handles
+from interp.capture.session import Place
+
+_NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+
+
+@handles(functional.scaled_dot_product_attention)
+def handle(
+    places: Sequence[Place], function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Run scaled dot product attention and capture its weights."""
+    result = function(*args, **kwargs)
+    call: AttentionCall | str | None = None
+    with torch.no_grad():
+        for outer in places:
+            run = run_of(outer.session)
+            place = run.place() if run is not None else None
+            if run is None or place is None or not run.wanted(place):
+                continue
+            call = call or _understand(result, dict(zip(_NAMES, args, strict=False)) | {**kwargs})
+            if isinstance(call, str):
+                run.refuse(place, call)
+            else:
+                run.capture(place, call)
+    return result
+
+
+def _understand(result: Tensor, named: Mapping[str, Any]) -> AttentionCall | str:
+    """Return a call with its weights, or why they can't be known."""
+    if named.get("dropout_p", 0.0) > 0:
+        return "dropout is active, and the kernel doesn't say which weights it dropped"
+    if result.is_nested:
+        return "its batch is a nested tensor; pad it, with a mask"
+    query, key, value, mask = (
+        _as_the_kernel(named.get(name), result) for name in ("query", "key", "value", "attn_mask")
+    )
+    assert query is not None and key is not None and value is not None
+    many = named.get("enable_gqa", False)
+    n_heads = query.shape[-3] if query.ndim > 2 else 1
+    weights = attention_weights(
+        query,
+        repeat_heads(key, n_heads) if many else key,
+        mask,
+        is_causal=named.get("is_causal", False),
+        scale=named.get("scale"),
+    )
+    plain = result.detach()
+    values = repeat_heads(value, n_heads) if many else value
+    return AttentionCall(
+        weights.expand(*result.shape[:-1], -1),
+        query.expand(*result.shape[:-1], -1),
+        key,
+        value,
+        plain,
+        output=result,
+        proof=lambda: disproof(weights, values, plain),
+    )
+
+
+def _as_the_kernel(value: Tensor | None, result: Tensor) -> Tensor | None:
+    """Return an argument as the kernel gets it, which is in another type under autocast."""
+    if value is None or not value.is_floating_point():
+        return value
+    return value.detach().to(result.dtype)
