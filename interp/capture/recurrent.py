@@ -18,9 +18,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
-from interp.capture.packed import unpack
-from interp.capture.reconstruction import Weights, reconstruct
+from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
+from interp.capture.steps import Steps, unpack
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
 SIGNALS_OF = {
@@ -254,20 +254,30 @@ def _packed_like(place: Place, data: Tensor, batch_sizes: Tensor) -> PackedSeque
 
 
 def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) -> dict[str, Tensor]:
-    """Return the cells and gates of one layer and direction, time first or packed."""
+    """Return the cells and gates of one layer and direction, time first or packed.
+
+    They are computed in float32 at least and returned in the type of the hidden states.
+    """
     call = run.call
     per_direction = len(call.weights) // call.n_directions
     mine = call.weights[reverse * per_direction : (reverse + 1) * per_direction]
-    data = call.data
-    if call.batch_first:
-        data, hidden = data.transpose(0, 1), hidden.transpose(0, 1)
-    return reconstruct(
-        "gru" if call.function is torch.gru else "lstm",
-        data.detach(),
-        hidden,
-        tuple(part[int(reverse)].detach() for part in call.state),
-        Weights.of([weight.detach() for weight in mine], call.has_biases),
-        reverse,
-        call.batch_sizes,
+    data = call.data.detach()
+    if call.batch_sizes is not None:
+        sizes, shape = call.batch_sizes.tolist(), (len(data),)
+    else:
+        if call.batch_first:
+            data, hidden = data.transpose(0, 1), hidden.transpose(0, 1)
+        shape = data.shape[:2]
+        sizes = [shape[1]] * shape[0]
+    dtype = hidden.dtype
+    wide = torch.promote_types(dtype, torch.float32)
+    derive = gru_signals if call.function is torch.gru else lstm_signals
+    values = derive(
+        data.to(dtype).to(wide).reshape(-1, data.shape[-1]),
+        hidden.to(wide).reshape(-1, hidden.shape[-1]),
+        [part[int(reverse)].detach().to(dtype).to(wide) for part in call.state],
+        Weights.of([weight.detach() for weight in mine], call.has_biases).to(dtype).to(wide),
+        Steps(sizes, reverse),
         signals,
     )
+    return {name: part.to(dtype).unflatten(0, shape) for name, part in values.items()}

@@ -14,8 +14,8 @@ from torch.utils.hooks import RemovableHandle
 
 from interp.capture.mode import active
 from interp.capture.modules import ModuleNames, is_from_torch, offered_by
-from interp.capture.packed import unpack
 from interp.capture.records import Captured, Store, dtype_name
+from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
 from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
