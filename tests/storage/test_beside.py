@@ -237,9 +237,10 @@ def test_view(example, recording, tmp_path):
         for name, values in example.values.items():
             expected = values.astype(recording.sites[name].dtype).astype("f8")
             assert not view.is_built(name)
-            seen = []
+            seen: list[tuple[int, ...]] = []
+            view.build(name, lambda *progress, seen=seen: seen.append(progress))
             for unit in range(expected.shape[1]):
-                codes, scale = view.unit(name, unit, lambda done, total: seen.append((done, total)))
+                codes, scale = view.unit(name, unit)
                 assert codes.dtype == np.int8
                 assert codes.min() >= -127
                 assert np.abs(codes).max() == 127
