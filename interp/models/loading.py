@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from interp.errors import ModelError, unknown_name
+from interp.models import zoo
 from interp.models.adapter import Adapter
 from interp.models.weights import load_into, read_weights, refuse_non_finite, weights_hash
-from interp.models.zoo import load_bundled
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ def _build(spec: str | nn.Module | Adapter, weights: object) -> tuple[nn.Module 
     if not isinstance(spec, str):
         return _checked(spec, repr(type(spec).__name__)), f"object:{type(spec).__qualname__}"
     scheme, _, rest = spec.partition(":")
-    builders: dict[str, Callable[[str], Any]] = {"zoo": load_bundled, "py": _from_factory}
+    builders: dict[str, Callable[[str], Any]] = {"zoo": zoo.load_bundled, "py": _from_factory}
     if scheme not in builders or not rest:
-        forms = ["zoo:NAME", "py:package.module:factory"]
+        bundled = [f"zoo:{name}" for name in zoo.names()]
         raise ModelError(
-            unknown_name("model specification", spec, forms)
-            + " List the bundled models with `interp sites --help`."
+            unknown_name("model specification", spec, [*bundled, "py:package.module:factory"])
+            + f" Bundled models: {', '.join(bundled)}; your own: py:package.module:factory."
         )
     if scheme == "zoo" and weights is not None:
         raise ModelError(

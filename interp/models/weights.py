@@ -56,10 +56,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        # torch's own text advises to load such a file unsafely; ours says what to do instead.
         raise ModelError(
-            f"{path} cannot be read as weights: {type(error).__name__}: {_first_line(error)} "
-            "Save them with safetensors.torch.save_file(model.state_dict(), ...) or "
-            "torch.save(model.state_dict(), ...); files that hold code are never loaded."
+            f"{path} cannot be read as weights ({type(error).__name__}): it is damaged, of another "
+            "kind, or holds code, which is never run. Save weights with "
+            "safetensors.torch.save_file(model.state_dict(), ...) or "
+            "torch.save(model.state_dict(), ...)."
         ) from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
@@ -127,6 +129,3 @@ def refuse_non_finite(module: nn.Module) -> None:
 def _some(names: list[str], n: int = 4) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

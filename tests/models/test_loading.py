@@ -83,6 +83,7 @@ def test_a_bidirectional_net_does_not_carry_state():
         ("py:my_models:number", ["int", "neither an nn.Module nor an adapter"]),
         ("py:my_models:broken", ["RuntimeError: no such size"]),
         ("model.pt", ["No model specification", "py:package.module:factory"]),
+        ("code-lstm", ["nearest: zoo:code-lstm"]),
     ],
 )
 def test_wrong_specifications(factory, spec, parts):
@@ -117,7 +118,7 @@ def test_files_that_are_not_weights(factory):
 
 def test_a_weights_file_never_runs_code(factory):
     torch.save(nn.LSTM(3, 4), factory / "whole_module.pt")
-    with pytest.raises(ModelError, match="files that hold code are never loaded"):
+    with pytest.raises(ModelError, match="holds code, which is never run"):
         load("py:my_models:lstm", factory / "whole_module.pt")
 
 
