@@ -9,7 +9,7 @@ which axis holds the heads, and records it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.capture.arrangement import (
-    ELEMENTWISE,
-    JOINS,
-    LAYOUT,
-    Arrangement,
-    function_name,
-    number_rows,
-    read,
-    replay,
-)
+from interp.capture.arrangement import Arrangement, number_rows
 from interp.capture.mode import active
 from interp.capture.modules import is_from_torch
 from interp.capture.session import Place, Session, prepares
 from interp.capture.tensor_tags import TensorTags, flat
+from interp.capture.trails import Trail, Trails
 from interp.sites import (
     ATTENTION,
     ATTENTION_SIGNALS,
@@ -61,7 +53,7 @@ class AttentionCall:
         The weighted values, (..., queries, head_dim), where the model computes them as a tensor.
     output : Tensor or None
         The tensor of the model that holds `result`, to be followed.
-    as_output : callable or None
+    as_output : callable
         Brings a tensor laid out like `result` into the layout of `output`.
     proof : callable
         Returns why the weights are not those behind what the model computed, or None.
@@ -69,6 +61,10 @@ class AttentionCall:
         The second of two leading axes when it is certain that it holds the heads.
     batch_size : int or None
         Rows of the batch, by what the module was given, when the module may have ended since.
+    has_queries : bool
+        Whether the model has an axis of queries; one of length 1 stands for it otherwise.
+    variant : hashable
+        What else distinguishes calls that need a proof of their own.
     """
 
     weights: Tensor
@@ -77,10 +73,12 @@ class AttentionCall:
     value: Tensor | None = None
     result: Tensor | None = None
     output: Tensor | None = None
-    as_output: Callable[[Tensor], Tensor] | None = None
+    as_output: Callable[[Tensor], Tensor] = lambda values: values
     proof: Callable[[], str | None] = lambda: None
     n_heads: int | None = None
     batch_size: int | None = None
+    has_queries: bool = True
+    variant: Hashable = None
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -88,29 +86,11 @@ class AttentionCall:
         shape = self.weights.shape
         value = self.value
         return (
+            self.variant,
             len(shape),
             shape[-3] if len(shape) > 3 else None,
             None if value is None else (value.ndim, value.dtype, value.shape[-1]),
         )
-
-
-@dataclass
-class _Trail:
-    """The note on a tensor that the result of a call has become."""
-
-    numbers: Tensor
-    pending: _Pending
-
-
-@dataclass
-class _Pending:
-    """A call that is recorded when it is known where its heads go."""
-
-    place: Place
-    call: AttentionCall
-    shape: Sequence[int]
-    batch_size: int | None
-    is_open: bool = True
 
 
 class AttentionRun:
@@ -141,7 +121,9 @@ class AttentionRun:
         self.said_refused: set[str] = set()
         self.at_end: list[Callable[[], None]] = []
         self._known: dict[tuple[str, Any], Arrangement] = {}
-        self._pending: list[_Pending] = []
+        self._trails = Trails(self.tags)
+        self._waiting: dict[Place, Trail] = {}
+        self._refused: set[Place] = set()
 
     def place(self) -> Place | None:
         """Return the innermost running module that is not one of torch's small ones."""
@@ -152,13 +134,14 @@ class AttentionRun:
 
     def wanted(self, place: Place | None) -> bool:
         """Return whether any signal of attention is wanted of a place and not refused."""
-        if place is None or _site(place, ATTENTION) in self.session.refused:
+        if place is None or place in self._refused:
             return False
         return any(place.wants(signal) for signal in ATTENTION_SIGNALS)
 
     def refuse(self, place: Place, reason: str) -> None:
         """Say that the attention of a place can't be recorded; what was recorded is dropped."""
         self.seen.add(place.path)
+        self._refused.add(place)
         for signal in ATTENTION_SIGNALS:
             name = _site(place, signal)
             if place.wants(signal):
@@ -176,100 +159,39 @@ class AttentionRun:
         if why is not None:
             self.refuse(place, why)
             return
-        if call.n_heads is not None:
-            self._known[key] = Arrangement(call.n_heads)
-            self._record(place, call, self._known[key])
-            return
         self.seen.add(place.path)
-        for pending in self._pending:
-            if pending.place is place:
-                self._settle(pending, None)
+        rows = call.batch_size or batch_size(place)
+
+        def at_end(found: Arrangement | None) -> None:
+            arrangement = found or by_convention(place.module, call, rows)
+            if isinstance(arrangement, str):
+                self.refuse(place, arrangement)
+            elif self.wanted(place):
+                self._known[key] = arrangement
+                self._record(place, call, arrangement)
+
+        if call.n_heads is not None:
+            at_end(Arrangement(call.n_heads))
+            return
+        if place in self._waiting:
+            self._trails.end(self._waiting[place])
         shape = call.weights.shape if call.result is None else call.result.shape
-        pending = _Pending(place, call, shape, call.batch_size or batch_size(place))
-        self._pending.append(pending)
-        if call.output is not None and call.result is not None:
-            numbers = number_rows(call.result)
-            if call.as_output is not None:
-                numbers = call.as_output(numbers)
-            self.tags[call.output] = _Trail(numbers, pending)
+        self._waiting[place] = trail = Trail(shape, at_end)
+        numbers = None if call.result is None else call.as_output(number_rows(call.result))
+        self._trails.start(trail, call.output, numbers)
 
     def watch(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, result: Any
-    ) -> None:
-        """Follow tensors through a function that has run."""
-        if not self.session.stack:
-            return
-        for watch in WATCHES:
-            watch(self, function, args, kwargs, result)
-        if not self._pending:
-            return
-        trails = [
-            note
-            for _, note in self.tags.among((*args, *kwargs.values()))
-            if isinstance(note, _Trail) and note.pending.is_open
-        ]
-        if trails:
-            with torch.no_grad():
-                if function_name(function) in JOINS and len({t.pending.place for t in trails}) > 1:
-                    for trail in trails:
-                        self._settle(trail.pending, trail.numbers)
-                    return
-                self._follow(trails[0], function, args, kwargs, result)
-
-    def _follow(
         self,
-        trail: _Trail,
         function: Callable[..., Any],
         args: tuple[Any, ...],
-        kwargs: Any,
+        kwargs: Mapping[str, Any],
         result: Any,
     ) -> None:
-        tensors = [value for value in flat((result,)) if isinstance(value, Tensor)]
-        name = function_name(function)
-        if not tensors:
-            return
-        if name in ELEMENTWISE and tensors[0].shape == trail.numbers.shape:
-            self.tags[tensors[0]] = trail
-        elif name in LAYOUT and not (name in JOINS and self._has_others(trail, args, kwargs)):
-            moved = replay(function, args, kwargs, self._stand_in(trail.pending))
-            parts = [part for part in flat((moved,)) if isinstance(part, Tensor)]
-            if [part.shape for part in parts] != [tensor.shape for tensor in tensors]:
-                self._settle(trail.pending, None)
-                return
-            for tensor, part in zip(tensors, parts, strict=True):
-                self.tags[tensor] = _Trail(part, trail.pending)
-        else:
-            self._settle(trail.pending, trail.numbers)
-
-    def _has_others(self, trail: _Trail, args: tuple[Any, ...], kwargs: Any) -> bool:
-        """Return whether tensors that a call did not lead to are among the arguments."""
-        tensors = [x for x in flat((*args, *kwargs.values())) if isinstance(x, Tensor)]
-        notes = map(self.tags.get, tensors)
-        return not all(isinstance(n, _Trail) and n.pending is trail.pending for n in notes)
-
-    def _stand_in(self, pending: _Pending) -> Callable[[Any], Any]:
-        def stand_in(value: Any) -> Any:
-            note = self.tags.get(value)
-            if isinstance(note, _Trail) and note.pending is pending:
-                return note.numbers
-            return value
-
-        return stand_in
-
-    def _settle(self, pending: _Pending, numbers: Tensor | None) -> None:
-        """Record a call that had to wait, now that its result is used."""
-        if not pending.is_open:
-            return
-        pending.is_open = False
-        self._pending.remove(pending)
-        found = None if numbers is None else read(numbers, pending.shape)
-        place, call = pending.place, pending.call
-        arrangement = found or _by_convention(pending)
-        if isinstance(arrangement, str):
-            self.refuse(place, arrangement)
-        elif self.wanted(place):
-            self._known[place.path, call.kind] = arrangement
-            self._record(place, call, arrangement)
+        """Follow tensors through a function that has run."""
+        if self.session.stack:
+            for watch in WATCHES:
+                watch(self, function, args, kwargs, result)
+            self._trails.follow(function, args, kwargs, result)
 
     def _record(self, place: Place, call: AttentionCall, arrangement: Arrangement) -> None:
         self.seen.add(place.path)
@@ -296,24 +218,34 @@ class AttentionRun:
     def end_forward(self) -> None:
         """Record what was waiting, and follow nothing any more."""
         with torch.no_grad():
-            for pending in list(self._pending):
-                self._settle(pending, None)
             while self.at_end:
                 self.at_end.pop(0)()
+            self._trails.end_all()
+        self._waiting.clear()
         self.tags.clear()
 
 
-def _by_convention(pending: _Pending) -> Arrangement | str:
-    """Return the arrangement when a model doesn't put heads side by side, or why it is unknown."""
-    shape = pending.call.weights.shape
+def by_convention(module: nn.Module, call: AttentionCall, rows: int | None) -> Arrangement | str:
+    """Return the arrangement when a model doesn't put heads side by side, or why it is unknown.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Where the call was made.
+    call : AttentionCall
+        The call.
+    rows : int or None
+        Size of the batch, where it is known.
+    """
+    shape = call.weights.shape
     *leading, _, _ = shape
-    if len(leading) == 2:
-        return Arrangement(leading[1])
-    if not leading or (
-        len(leading) == 1
-        and (leading[0] == pending.batch_size or _n_heads(pending.place.module) == 1)
-    ):
+    n_heads = _n_heads(module)
+    if not leading or (len(leading) == 1 and (leading[0] == rows or n_heads == 1)):
         return Arrangement(1)
+    if len(leading) == 2 and (call.has_queries or leading[1] == n_heads):
+        swapped = leading[1] == rows and leading[0] % rows > 0
+        if not swapped:
+            return Arrangement(leading[1])
     return (
         f"its weights have shape {tuple(shape)}, and what the model does with the result doesn't "
         "tell which axis holds the heads. Call interp.capture.name_value('attention', weights) in "

@@ -11,7 +11,7 @@ from torch import nn
 from interp.capture.attention import AttentionRun, run_of
 from interp.capture.session import Session
 from interp.errors import CaptureError
-from interp.sites import ATTENTION, SiteName, compile_pattern
+from interp.sites import ATTENTION, ATTENTION_SIGNALS, SiteName, compile_pattern
 
 _CLASS = re.compile(r"attention|attn", re.IGNORECASE)
 _PATH = re.compile(r"(^|[._])(self_|cross_|multihead_|multi_head_)?(attn|attention)$")
@@ -21,6 +21,11 @@ _UNSEEN = (
     "custom kernels and a softmax written by hand don't). Modules can be named by "
     "Recorder(..., attention=[...]) where a softmax is called, and "
     "interp.capture.name_value('attention', weights) in the model's code records any weights."
+)
+
+_NO_PARTS = (
+    "{name!r} is not known: the scores of that attention are not one product of queries and keys "
+    "(a position term adds products of its own, say). Its weights and values are."
 )
 
 
@@ -45,6 +50,10 @@ def report(session: Session) -> None:
         for name, reason in session.refused.items():
             if match(name):
                 raise CaptureError(reason)
+        for path in sorted(run.seen):
+            for signal in ATTENTION_SIGNALS[1:]:
+                if match(str(SiteName(path, signal))):
+                    raise CaptureError(_NO_PARTS.format(name=str(SiteName(path, signal))))
         missing = [path for path in unseen if match(str(SiteName(path, ATTENTION)))]
         if missing:
             raise CaptureError(_UNSEEN.format(names=_some(missing)))

@@ -67,6 +67,7 @@ def _understand(result: Tensor, named: Mapping[str, Any]) -> AttentionCall | str
         plain,
         output=result,
         proof=lambda: disproof(weights, values, plain),
+        variant=(named.get("is_causal", False), many, None if mask is None else mask.dtype),
     )
 
 

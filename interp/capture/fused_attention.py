@@ -152,6 +152,7 @@ def _understand(named: Mapping[str, Any], result: Tensor) -> AttentionCall | str
         heads.to(query.dtype),
         proof=lambda: _disproof(named, heads, result),
         n_heads=n_heads,
+        variant=(flagged, named["need_weights"]),
     )
 
 

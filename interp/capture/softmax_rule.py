@@ -39,6 +39,7 @@ class _Softmax:
     scores: _Scores | None
     batch_size: int | None
     is_used: bool = False
+    is_dropped: bool = False
 
 
 @dataclass
@@ -172,9 +173,18 @@ def _spread(
             is_weights = times[0].shape == result.shape
     elif not is_weights:
         return
+    if "dropout" in name and isinstance(result, Tensor) and _changes(args, kwargs):
+        note.softmax.is_dropped = True
     for tensor in flat((result,)):
         if isinstance(tensor, Tensor):
             run.tags[tensor] = _Weights(note.softmax, times, is_weights)
+
+
+def _changes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a call of dropout, (input, p, training), changes anything."""
+    p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+    is_on = kwargs.get("training", kwargs.get("train", args[2] if len(args) > 2 else True))
+    return bool(is_on and p > 0)
 
 
 def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: Tensor) -> None:
@@ -183,6 +193,9 @@ def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: T
     if softmax.is_used or not run.wanted(place):
         return
     softmax.is_used = True
+    if softmax.is_dropped:
+        run.refuse(place, "dropout is active; call model.eval()")
+        return
     weights = found.weights.detach().clone(memory_format=torch.contiguous_format)
     query, key = _query_and_key(softmax.scores, weights) if softmax.scores else (None, None)
 
@@ -208,6 +221,7 @@ def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: T
             as_output=found.from_form,
             proof=proof,
             batch_size=softmax.batch_size,
+            has_queries=found.has_queries,
         ),
     )
 

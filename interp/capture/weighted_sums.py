@@ -32,12 +32,15 @@ class WeightedSum:
         (..., queries, head_dim).
     from_form : callable
         Brings a tensor laid out like `result` into the layout of what the function returned.
+    has_queries : bool
+        Whether the weights had an axis of queries.
     """
 
     weights: Tensor
     values: Tensor
     result: Tensor
     from_form: Callable[[Tensor], Tensor]
+    has_queries: bool = True
 
 
 def factors(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -89,7 +92,7 @@ def of_matrices(name: str, args: tuple[Any, ...], kwargs: Any, result: Tensor, s
     else:
         found = result.transpose(-2, -1) if flipped else result
     weights = weights.expand(*found.shape[:-1], weights.shape[-1])
-    return WeightedSum(weights, values, found, from_form)
+    return WeightedSum(weights, values, found, from_form, not no_queries)
 
 
 def _operands(args: tuple[Any, ...]) -> tuple[str, tuple[Tensor, ...]]:
@@ -135,7 +138,7 @@ def _of_einsum(equation: str, operands: tuple[Tensor, ...], result: Tensor, side
         form = form if width else form.squeeze(-1)
         return form.permute([order.index(axis) for axis in range(len(order))])
 
-    return WeightedSum(weights, values, to_form(result), from_form)
+    return WeightedSum(weights, values, to_form(result), from_form, has_queries)
 
 
 def query_and_key(args: tuple[Any, ...], result: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -158,6 +161,19 @@ def query_and_key(args: tuple[Any, ...], result: Tensor) -> tuple[Tensor, Tensor
     query = operands[first].permute([mine.index(x) for x in (*shared, *queries, *summed)])
     key = operands[1 - first].permute([theirs.index(x) for x in (*shared, *keys, *summed)])
     return query.detach(), key.detach()
+
+
+def summed_together(args: tuple[Any, ...], side: int, values: Tensor) -> Tensor | None:
+    """Return values like operand `side` of an einsum with the axes it sums joined to the last."""
+    equation, operands = _operands(args)
+    letters = _letters(equation, operands)
+    if letters is None:
+        return None
+    given, out = letters
+    mine = given[side]
+    kept = [mine.index(x) for x in mine if x in out]
+    summed = [mine.index(x) for x in mine if x not in out]
+    return values.permute([*kept, *summed]).flatten(len(kept)) if summed else values
 
 
 def _letters(equation: str, operands: tuple[Tensor, ...]) -> tuple[list[str], str] | None:
@@ -225,4 +241,4 @@ def of_product(weights: Tensor, values: Tensor, axes: Any, keepdim: bool, result
 
     result = to_form(result)
     rows = rows.expand(*result.shape[:-1], -1)
-    return WeightedSum(rows, found, result, from_form)
+    return WeightedSum(rows, found, result, from_form, bool(queries))
