@@ -182,7 +182,7 @@ def _one_chunk(path: Path, chunk: tuple[int, int], n: int) -> dict[str, Any]:
     source = values_like_a_model(2048).astype("f2")
     with open(path, "r+b", buffering=0) as handle:
         with h5py.File(path) as file:
-            matrix = raw_matrix(handle.fileno(), file["x"])
+            matrix = raw_matrix(handle, file["x"])
         assert isinstance(matrix, RawMatrix)
         began = time.process_time()
         for start, stop in segments(n).tolist():

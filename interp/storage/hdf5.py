@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import h5py
@@ -50,23 +51,22 @@ class ReadOnlyFile:
     Attributes
     ----------
     root : h5py.File
-    fd : int
-        Descriptor of the same file, for positioned reads.
+    stream : io.FileIO
+        The same file, for positioned reads.
     """
 
     def __init__(self, path: Path) -> None:
-        self._stream = open(path, "rb", buffering=0)
+        self.stream = FileIO(path, "rb")
         try:
-            self.root = h5py.File(self._stream, "r")
+            self.root = h5py.File(self.stream, "r")
         except BaseException:
-            self._stream.close()
+            self.stream.close()
             raise
-        self.fd: int = self._stream.fileno()
 
     def close(self) -> None:
         """Let the file go."""
         self.root.close()
-        self._stream.close()
+        self.stream.close()
 
     def __enter__(self) -> ReadOnlyFile:
         return self

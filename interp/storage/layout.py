@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from interp.storage.annotating import write_annotation
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.plan import RecordingPlan, StreamPlan
 
+# Everything at multiples of 8: a counter then lies within one sector, and is written whole.
+_CREATION = {"locking": False, "alignment_threshold": 1, "alignment_interval": 8}
+
 
 def create_file(path: Path, plan: RecordingPlan) -> None:
     """Write a recording that has everything but its values."""
-    with h5py.File(path, "w", locking=False) as file:
+    with h5py.File(path, "w", **_CREATION) as file:
         file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
         file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
         file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
@@ -148,11 +152,11 @@ class Layout:
     digests: dict[str, str]
 
 
-def read_layout(fd: int, file: h5py.File) -> Layout:
+def read_layout(stream: FileIO, file: h5py.File) -> Layout:
     """Find the places of a recording's changing parts, through its open HDF5 file."""
 
     def place(dataset: h5py.Dataset) -> RawMatrix:
-        matrix = raw_matrix(fd, dataset)
+        matrix = raw_matrix(stream, dataset)
         if matrix is None:
             raise RecordingError(f"{dataset.name} is compressed, so that nothing can be added.")
         return matrix

@@ -7,13 +7,14 @@ such as a recording that somebody repacked with compression.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import FileIO
 from typing import Protocol
 
 import h5py
 import numpy as np
 
 from interp.storage.hdf5 import reading
-from interp.storage.rawio import read_array, write_array
+from interp.storage.rawio import fileno, read_array, write_array
 
 Index = slice | np.ndarray
 
@@ -35,8 +36,8 @@ class RawMatrix:
 
     Parameters
     ----------
-    fd : int
-        Descriptor of the file.
+    file : io.FileIO
+        The open file; reading ends with its closing.
     dtype : numpy.dtype
     shape : (int, int)
         Rows and columns.
@@ -48,13 +49,13 @@ class RawMatrix:
 
     def __init__(
         self,
-        fd: int,
+        file: FileIO,
         dtype: np.dtype,
         shape: tuple[int, int],
         tile: tuple[int, int],
         offsets: np.ndarray,
     ) -> None:
-        self.fd, self.dtype, self.shape, self.offsets = fd, dtype, shape, offsets
+        self._file, self.dtype, self.shape, self.offsets = file, dtype, shape, offsets
         self.tile_rows, self.tile_columns = tile
 
     def read(self, start: int, stop: int, columns: np.ndarray) -> np.ndarray:
@@ -77,7 +78,7 @@ class RawMatrix:
                 if left + width > n_columns:
                     block = np.pad(block, ((0, 0), (0, left + width - n_columns)))
                 offset = self._offset(strip, tile_column, first)
-                write_array(self.fd, np.ascontiguousarray(block), offset)
+                write_array(fileno(self._file), np.ascontiguousarray(block), offset)
 
     def _row_parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, slice]]:
         """Yield (strip of tiles, first and last row inside it, where they go) for some rows."""
@@ -101,7 +102,8 @@ class RawMatrix:
     def _tile(self, strip: int, tile_column: int, first: int, last: int) -> np.ndarray:
         """Return rows first to last - 1 of one tile, read-only."""
         count = (last - first) * self.tile_columns
-        data = read_array(self.fd, self.dtype, count, self._offset(strip, tile_column, first))
+        offset = self._offset(strip, tile_column, first)
+        data = read_array(fileno(self._file), self.dtype, count, offset)
         return data.reshape(last - first, self.tile_columns)
 
     def _offset(self, strip: int, tile_column: int, row: int) -> int:
@@ -130,13 +132,13 @@ class FilteredMatrix:
             return self._dataset[start:stop, low:high][:, columns - low]
 
 
-def open_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | FilteredMatrix:
+def open_matrix(file: FileIO, dataset: h5py.Dataset) -> RawMatrix | FilteredMatrix:
     """Return the quickest way to read a one- or two-dimensional data set of an open file."""
-    raw = raw_matrix(fd, dataset)
+    raw = raw_matrix(file, dataset)
     return FilteredMatrix(dataset) if raw is None else raw
 
 
-def raw_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | None:
+def raw_matrix(file: FileIO, dataset: h5py.Dataset) -> RawMatrix | None:
     """Return direct access to a data set, or None where its bytes are filtered or missing."""
     properties = dataset.id.get_create_plist()
     if properties.get_nfilters() or properties.get_layout() == h5py.h5d.COMPACT:
@@ -144,7 +146,7 @@ def raw_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | None:
     shape = (dataset.shape[0], dataset.shape[1] if dataset.ndim == 2 else 1)
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
-        return offset and RawMatrix(fd, dataset.dtype, shape, shape, np.array([[offset]]))
+        return offset and RawMatrix(file, dataset.dtype, shape, shape, np.array([[offset]]))
     tile = (dataset.chunks[0], dataset.chunks[1] if dataset.ndim == 2 else 1)
     offsets = np.zeros((-(-shape[0] // tile[0]), -(-shape[1] // tile[1])), np.int64)
 
@@ -153,7 +155,7 @@ def raw_matrix(fd: int, dataset: h5py.Dataset) -> RawMatrix | None:
         offsets[chunk.chunk_offset[0] // tile[0], column // tile[1]] = chunk.byte_offset
 
     dataset.id.chunk_iter(note)
-    return RawMatrix(fd, dataset.dtype, shape, tile, offsets) if offsets.all() else None
+    return RawMatrix(file, dataset.dtype, shape, tile, offsets) if offsets.all() else None
 
 
 def _as_slice(indices: np.ndarray) -> Index:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import FileIO
+
 import h5py
 import numpy as np
 
@@ -28,13 +30,13 @@ class Predictions:
     """
 
     def __init__(
-        self, group: h5py.Group, stream: Stream, fd: int, missing: np.ndarray | None
+        self, group: h5py.Group, stream: Stream, file: FileIO, missing: np.ndarray | None
     ) -> None:
         self.stream = stream
         self.target: str = group.attrs[schema.ATTR_TARGET]
 
         def lazy(part: str, ndim: int) -> LazyArray:
-            return LazyArray(open_matrix(fd, group[part]), part, ndim=ndim, missing=missing)
+            return LazyArray(open_matrix(file, group[part]), part, ndim=ndim, missing=missing)
 
         self.top_ids = lazy(schema.TOP_ID, 2)
         self.top_probabilities = lazy(schema.TOP_PROBABILITY, 2)

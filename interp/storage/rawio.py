@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,20 @@ from interp.errors import RecordingError, StorageError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+def fileno(file: FileIO) -> int:
+    """Return a file's descriptor; a closed file has none, its number may be another's by now.
+
+    Raises
+    ------
+    RecordingError
+        If the file has been closed.
+    """
+    try:
+        return file.fileno()
+    except ValueError as error:
+        raise RecordingError("The recording has been closed; open it again to read.") from error
 
 
 def read_into(fd: int, buffer: memoryview, offset: int) -> None:

@@ -74,7 +74,7 @@ class Recording:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._opened = open_recording_file(self.path)
-        self._file, self._fd = self._opened.root, self._opened.fd
+        self._file, self._stream = self._opened.root, self._opened.stream
         try:
             with reading(self.path):
                 self._read_metadata()
@@ -89,7 +89,7 @@ class Recording:
         )
         self.streams: Mapping[str, Stream] = MappingProxyType(
             {
-                name: Stream(file[schema.STREAMS][name], name, self._fd)
+                name: Stream(file[schema.STREAMS][name], name, self._stream)
                 for name in stream_names(file)
             }
         )
@@ -111,7 +111,9 @@ class Recording:
         if schema.PREDICTIONS in file:
             group = file[schema.PREDICTIONS]
             stream = self.streams[group.attrs[schema.ATTR_STREAM]]
-            self.predictions = Predictions(group, stream, self._fd, self._missing.get(stream.name))
+            self.predictions = Predictions(
+                group, stream, self._stream, self._missing.get(stream.name)
+            )
 
     @property
     def is_complete(self) -> bool:
@@ -149,7 +151,7 @@ class Recording:
         if missing is not None and description.per == "call":
             missing = missing[self.streams[description.stream].document_start[1:] - 1]
         with reading(f"{site} of {self.path}"):
-            matrix = open_matrix(self._fd, self._file[schema.ACTIVATIONS][site])
+            matrix = open_matrix(self._stream, self._file[schema.ACTIVATIONS][site])
         return self._arrays.setdefault(site, LazyArray(matrix, site, missing=missing))
 
     def __contains__(self, site: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from threading import Lock
 from typing import Any
 
@@ -39,7 +40,7 @@ class Stream:
         The string of each token id.
     """
 
-    def __init__(self, group: h5py.Group, name: str, fd: int) -> None:
+    def __init__(self, group: h5py.Group, name: str, file: FileIO) -> None:
         self.name = name
         self.document_start: np.ndarray = group[schema.DOCUMENT_START][:]
         self.document_start.flags.writeable = False
@@ -52,11 +53,13 @@ class Stream:
         )
         self.token_ids: LazyArray | None = None
         if schema.TOKEN_ID in group:
-            ids = open_matrix(fd, group[schema.TOKEN_ID])
+            ids = open_matrix(file, group[schema.TOKEN_ID])
             self.token_ids = LazyArray(ids, f"token ids of {name!r}", ndim=1)
         self._span_array: LazyArray | None = None
         if schema.SPAN in group:
-            self._span_array = LazyArray(open_matrix(fd, group[schema.SPAN]), f"spans of {name!r}")
+            self._span_array = LazyArray(
+                open_matrix(file, group[schema.SPAN]), f"spans of {name!r}"
+            )
         self.documents = Documents(self)
         has_tokens = self._texts is not None or None not in (self.token_ids, self.vocabulary)
         self.tokens = Tokens(self) if has_tokens else None

@@ -119,12 +119,12 @@ def _columns(recording: Recording) -> Iterator[tuple[str, Matrix, list[tuple[int
     for name, site in recording.sites.items():
         start = recording.streams[site.stream].document_start
         rows = [segment_rows(site, segment, start) for segment in segments[site.stream]]
-        yield name, open_matrix(recording._fd, file[schema.ACTIVATIONS][name]), rows
+        yield name, open_matrix(recording._stream, file[schema.ACTIVATIONS][name]), rows
     if recording.predictions is not None:
         group = file[schema.PREDICTIONS]
         rows = [(int(a), int(b)) for a, b in segments[recording.predictions.stream.name]]
         for part in (schema.TOP_ID, schema.TOP_PROBABILITY, schema.LOSS):
-            yield f"{schema.PREDICTIONS}/{part}", open_matrix(recording._fd, group[part]), rows
+            yield f"{schema.PREDICTIONS}/{part}", open_matrix(recording._stream, group[part]), rows
 
 
 def _fixed_parts(recording: Recording) -> Iterator[tuple[str, Callable[[], bool]]]:

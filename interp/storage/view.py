@@ -132,7 +132,7 @@ class View:
                 if file.root.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
                     return False
                 self._find(file.root)
-                self._fd = os.dup(file.fd)
+                self._fd = os.dup(file.stream.fileno())
         except (OSError, KeyError, TypeError, RecordingError):
             return False
         return True

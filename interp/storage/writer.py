@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,12 @@ class RecordingWriter:
     """
 
     def __init__(self, path: Path, plan: RecordingPlan, fd: int) -> None:
-        self.path, self._plan, self._fd = path, plan, fd
+        self.path, self._plan, self._file = path, plan, FileIO(fd, "r+b")
         try:
             with open_recording_file(path) as file:
-                self._layout: Layout = read_layout(fd, file.root)
+                self._layout: Layout = read_layout(self._file, file.root)
         except BaseException:
-            os.close(fd)
+            self._file.close()
             raise
         shape = self._layout.checksums.shape
         self._checksums = np.zeros(shape, "<u4")
@@ -239,13 +240,11 @@ class RecordingWriter:
         value = fingerprint(self._layout.digests, self._checksums)
         data = np.array([[value.encode()]], self._layout.fingerprint.dtype)
         self._guard(self._layout.fingerprint.write_rows, 0, data)
-        self._guard(sync, self._fd)
+        self._guard(sync, self._file.fileno())
 
     def close(self) -> None:
         """Let the file go. What was committed can be read, and resumed by another writer."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -283,7 +282,7 @@ class RecordingWriter:
 
     def _sync(self) -> None:
         """Let everything that is committed survive a power cut, and note how much that is."""
-        self._guard(sync, self._fd)
+        self._guard(sync, self._file.fileno())
         self._write_number(self._layout.synced, self.done_segments)
         self._last_sync = time.monotonic()
 

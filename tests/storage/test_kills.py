@@ -238,7 +238,7 @@ def test_what_a_power_cut_loses_is_written_again(tmp_path):
         writer.commit(3)
         matrix = writer._layout.columns["lstm/l0/hidden"]
         row = int(example.segments["text"][2][0])
-        os.pwrite(writer._fd, b"\xff\xff", matrix._offset(0, 0, row))
+        os.pwrite(writer._file.fileno(), b"\xff\xff", matrix._offset(0, 0, row))
     with RecordingWriter.resume(path, example.plan()) as writer:
         assert writer.done_segments == 2
         example.finish(writer)

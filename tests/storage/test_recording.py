@@ -362,3 +362,12 @@ def test_site_widths_and_lengths_pad_little():
 
 def test_default_sites_are_of_every_storage_type():
     assert {s.dtype for s in default_sites()} == {"float16", "float32", "float64"}
+
+
+def test_a_closed_recording_is_not_read(path):
+    recording = open_recording(path)
+    array = recording["lstm/l0/hidden"]
+    recording.close()
+    recording.close()
+    with open(path.parent / "other", "wb+"), pytest.raises(interp.InterpError, match="been closed"):
+        array[3]
