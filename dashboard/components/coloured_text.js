@@ -14,6 +14,7 @@
   const { colourTable, scaleFor, PALETTES, toPixel } = interp.colour;
 
   const MARGIN_ROWS = 60;
+  const POSITIONS_WITHOUT_TEXT = 500;
 
   class TextController {
     constructor(/** @type {HTMLElement} */ root) {
@@ -87,6 +88,7 @@
         this.view.setPart(part, spans);
         selection.set({ part: { ...part, text: undefined, index, isCut: this.view.layout.isCut } });
         this.lastPlace = '';
+        this.root.dataset.note = stream.hasText ? '' : 'This stream has positions without text. States and heat map below show them.';
         this.follow(true);
         this.drawCursors();
         this.showTrack();
@@ -108,6 +110,7 @@
       const { at, doc, pos } = selection.get();
       const place = `${at}|${doc}|${pos}`;
       if (!this.about || place === this.lastPlace) return;
+      if (!this.stream.hasText) this.slide(at !== null ? at : pos);
       const [lastAt, lastDoc, lastPos] = (this.lastPlace || '').split('|');
       this.lastPlace = place;
       const inPart = (/** @type {number|null} */ p) => p !== null && p >= this.view.part.start && p < this.view.part.stop;
@@ -119,6 +122,15 @@
       } else if (inPart(pos) && (String(pos) !== lastPos || isFirst) && !this.view.isInSight(pos)) {
         this.view.scrollToPosition(pos);
       }
+    }
+
+    /** Without text, a window of positions takes the place of the lines in sight. */
+    slide(/** @type {number|null} */ at) {
+      const { start, stop } = this.view.part;
+      const from = Math.max(start, Math.min(stop - 1, at === null ? start : at));
+      this.view.window = [from, Math.min(stop, from + POSITIONS_WITHOUT_TEXT)];
+      selection.set({ inSight: this.view.window });
+      this.loadInSight();
     }
 
     headingTop(/** @type {any} */ found) {
@@ -312,6 +324,7 @@
       tabIndex: 0,
       role: 'region',
       'aria-label': 'Text coloured by the chosen unit',
+      'data-note': '',
     });
   }
 

@@ -33,6 +33,8 @@
       /** @type {any} */ this.layout = null;
       /** @type {any} */ this.paint = null;
       this.marks = false;
+      /** @type {number[]|null} positions in sight of a stream that has no text */
+      this.window = null;
       this.version = 0; // of the colours
       /** @type {any[]} */ this.blocks = [];
       this.sheet = element('div', 'text-sheet', root);
@@ -145,7 +147,7 @@
 
     /** Positions on screen, [start, stop). */
     positionsInSight(margin = 0) {
-      if (!this.layout || !this.layout.nRows) return [this.part.start, this.part.start];
+      if (!this.layout || !this.layout.nRows) return this.window || [this.part.start, this.part.start];
       const [first, last] = this.rowsInSight(margin);
       const low = this.layout.start[Math.min(first, this.layout.nRows - 1)];
       const high = last > first ? this.layout.stop[last - 1] : low;
@@ -183,6 +185,7 @@
     /** Characters [low, high) that a position covers. */
     charactersOf(/** @type {number} */ position) {
       const i = position - this.part.start;
+      if (!this.layout || !this.layout.nRows) return [0, 0];
       if (!this.cover) return [i, i + 1];
       return [this.cover.spans[2 * i], this.cover.spans[2 * i + 1]];
     }

@@ -123,7 +123,12 @@
       setTimeout(follow, 300);
     };
     selection.subscribe(['statistics'], fill);
-    selection.subscribe(['unit'], follow);
+    let rest = 0;
+    selection.subscribe(['unit'], () => {
+      // Walking through units by key must not wait for the list.
+      clearTimeout(rest);
+      rest = window.setTimeout(follow, 80);
+    });
     selection.subscribe(['theme', 'systemTheme'], () => api() && api().redrawRows());
     fill();
   }
