@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAN_CODE = -128
 """Stands for NaN; values lie between -127 and 127."""
-_BLOCK_ROWS = 2**20
+_BLOCK_ROWS = 2**15
 _STRIP_UNITS = schema.CHUNK_UNITS
 
 Progress = Callable[[int, int], None]
@@ -179,10 +179,9 @@ class View:
         try:
             for first in range(0, place.n_units, _STRIP_UNITS):
                 strip = range(first, min(first + _STRIP_UNITS, place.n_units))
-                blocks = _Blocks(source, strip)
-                scale = (largest_finite(blocks) / 127).astype("<f4")
-                for start, values in blocks:
-                    codes = np.ascontiguousarray(quantise(values, scale).T)
+                scale = (largest_finite(_blocks(source, strip)) / 127).astype("<f4")
+                for start, values in _blocks(source, strip):
+                    codes = quantise(values, scale)
                     for unit, unit_codes in zip(strip, codes, strict=True):
                         write_array(fd, unit_codes, place.of_unit(unit) + start)
                 write_array(fd, scale, self._scales[site] + 4 * first)
@@ -205,38 +204,25 @@ class _Place:
         return self.offset + unit_index * self.n_rows
 
 
-class _Blocks:
-    """Some units of a site in blocks of rows; read once when there is only one block."""
-
-    def __init__(self, source: LazyArray, units: range) -> None:
-        self._source, self._units = source, slice(units.start, units.stop)
-        self._kept: np.ndarray | None = None
-
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, len(self._source), _BLOCK_ROWS):
-            yield start, self._block(start)
-
-    def _block(self, start: int) -> np.ndarray:
-        if self._kept is not None:
-            return self._kept
-        values = self._source[start : start + _BLOCK_ROWS, self._units]
-        values = values.astype(np.promote_types(values.dtype, np.float32), copy=False)
-        if len(self._source) <= _BLOCK_ROWS:
-            self._kept = values
-        return values
+def _blocks(source: LazyArray, units: range) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first row and the values, unit after unit, of blocks that fit a cache."""
+    for start in range(0, len(source), _BLOCK_ROWS):
+        values = source[start : start + _BLOCK_ROWS, units.start : units.stop]
+        wide = np.promote_types(values.dtype, np.float32)
+        yield start, np.ascontiguousarray(values.T).astype(wide, copy=False)
 
 
-def largest_finite(blocks: _Blocks) -> np.ndarray:
+def largest_finite(blocks: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
     """Return the largest finite magnitude of each unit, shape (n_units,)."""
-    largest = np.zeros(0)
+    tops = []
     for _, values in blocks:
         magnitude = np.abs(values)
-        top = magnitude.max(axis=0)
+        top = magnitude.max(axis=1)
         if not np.isfinite(top).all():
             magnitude[~np.isfinite(magnitude)] = 0
-            top = magnitude.max(axis=0)
-        largest = np.maximum(largest, top) if largest.size else top
-    return largest
+            top = magnitude.max(axis=1)
+        tops.append(top)
+    return np.max(tops, axis=0)
 
 
 def quantise(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -244,19 +230,21 @@ def quantise(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : array of float, shape (n_rows, n_units)
+    values : array of float, shape (n_units, n_rows)
     scale : array of float, shape (n_units,)
         The value of one step; 0 for a unit that is zero throughout.
 
     Returns
     -------
-    array of int8, shape (n_rows, n_units)
+    array of int8, shape (n_units, n_rows)
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        steps = values * np.where(scale > 0, 1 / scale, 0).astype(values.dtype)
+        per_step = np.where(scale > 0, 1 / scale, 0).astype(values.dtype)
+        steps = values * per_step[:, None]
     np.rint(steps, out=steps)
     np.clip(steps, -127, 127, out=steps)
-    missing = np.isnan(values)
-    if missing.any():
-        steps[missing] = NAN_CODE
+    # A sum is NaN whenever one of its terms is, and far quicker than looking at each.
+    if np.isnan(steps.sum()):
+        steps[np.isnan(values)] = NAN_CODE
+        steps[np.isnan(steps)] = 0
     return steps.astype(np.int8)
