@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,7 @@ import numpy as np
 import torch
 
 from interp.errors import CaptureError, CorpusError, RecordingError, StorageError
-from interp.extraction.batches import (
-    batch_hash,
-    checked_lengths,
-    row_lengths,
-    run_forward,
-    to_device,
-)
+from interp.extraction.batches import agreed_lengths, batch_hash, run_forward, to_device
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.engine import describe_sites, make_recorder
 from interp.extraction.estimate import Estimate
@@ -32,7 +26,7 @@ from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_reco
 from interp.storage.wording import size_text
 
 if TYPE_CHECKING:
-    from interp.capture import Recorder
+    from interp.capture import Captured, Recorder
     from interp.models import LoadedModel
 
 STREAM = "text"
@@ -231,33 +225,11 @@ class BatchRun:
         thread.submit(StepResult(values, lengths, self._n_documents, None))
         self._n_documents += len(lengths)
 
-    def _row_lengths(self, batch: Any, captured: dict, sites: dict[str, Any]) -> np.ndarray:
-        missing = [name for name in sites if name not in captured]
-        if missing:
-            raise CaptureError(
-                f"Site {missing[0]} fired on the first batch, but not on a later one."
-            )
-        steps = {}
-        for name, part in captured.items():
-            wanted = 3 if sites[name].per == "position" else 2
-            if part.values.ndim != wanted:
-                raise CaptureError(
-                    f"Site {name} has shape {tuple(part.values.shape)}; sites of shape (batch, "
-                    "steps, n_units) or (batch, n_units) fit into a file. Choose others."
-                )
-            if wanted == 3:
-                steps[name] = int(part.values.shape[1])
-        n_rows = {int(part.values.shape[0]) for part in captured.values()}
-        if len(set(steps.values())) > 1 or len(n_rows) != 1:
-            shapes = ", ".join(f"{n} {tuple(p.values.shape)}" for n, p in captured.items())
-            raise CaptureError(f"Sites of one file must agree in batch and steps: {shapes}.")
-        rows = n_rows.pop()
-        if not steps:
-            return np.ones(rows, np.int64)
-        name, n_steps = next(iter(steps.items()))
-        if self._lengths is not None:
-            return checked_lengths(self._lengths(batch), rows, n_steps)
-        return row_lengths(batch, rows, n_steps, captured[name].lengths)
+    def _row_lengths(
+        self, batch: Any, captured: Mapping[str, Captured], sites: dict[str, Any]
+    ) -> np.ndarray:
+        given = None if self._lengths is None else self._lengths(batch)
+        return agreed_lengths(batch, captured, sites, given)
 
     def _row_names(self, batch: Any, n_rows: int) -> list[str]:
         if self._names is None:

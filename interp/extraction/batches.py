@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from interp.errors import CorpusError
+from interp.errors import CaptureError, CorpusError
+
+if TYPE_CHECKING:
+    from interp.capture import Captured
 
 
 def run_forward(model: torch.nn.Module, batch: Any) -> Any:
@@ -71,6 +74,52 @@ def _update(add: Callable[[bytes], None], part: Any) -> None:
             _update(add, item)
     elif isinstance(part, str | bytes | int | float | bool | type(None)):
         add(repr(part).encode())
+
+
+def agreed_lengths(
+    batch: Any, captured: Mapping[str, Captured], sites: Mapping[str, Any], given: Any
+) -> np.ndarray:
+    """Return the real steps of each row, (n_rows,) int64, on which all sites agree.
+
+    Parameters
+    ----------
+    batch : object
+        What the model was run on.
+    captured : mapping of str to Captured
+        What was recorded.
+    sites : mapping of str to SiteDescription
+        What should have been.
+    given : array-like or None
+        What the caller says; see :func:`row_lengths` for what is found otherwise.
+
+    Raises
+    ------
+    CaptureError
+        If a site did not fire, has no shape for a recording, or has other rows or steps.
+    CorpusError
+        If the lengths do not fit.
+    """
+    if missing := [name for name in sites if name not in captured]:
+        raise CaptureError(f"Site {missing[0]} fired on the first batch, not on a later one.")
+    shapes = {name: tuple(part.values.shape) for name, part in captured.items()}
+    for name, shape in shapes.items():
+        if len(shape) != (3 if sites[name].per == "position" else 2):
+            raise CaptureError(
+                f"Site {name} has shape {shape}; sites of shape (batch, steps, n_units) or "
+                "(batch, n_units) fit into a file. Choose others."
+            )
+    rows = {shape[0] for shape in shapes.values()}
+    steps = {shape[1] for shape in shapes.values() if len(shape) == 3}
+    if len(rows) != 1 or len(steps) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise CaptureError(f"Sites of one file must agree in batch and steps: {listed}.")
+    n_rows = rows.pop()
+    if not steps:
+        return np.ones(n_rows, np.int64)
+    if given is not None:
+        return checked_lengths(given, n_rows, steps.pop())
+    known = [part.lengths for part in captured.values() if part.lengths is not None]
+    return row_lengths(batch, n_rows, steps.pop(), known[0] if known else None)
 
 
 def row_lengths(batch: Any, n_rows: int, n_steps: int, captured: torch.Tensor | None) -> np.ndarray:

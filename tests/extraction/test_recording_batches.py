@@ -83,6 +83,40 @@ def test_generator_of_unknown_length_and_packed_sequences(tmp_path):
             np.testing.assert_allclose(found, expected_hidden(model, row[None])[0], atol=1e-6)
 
 
+class Packing(Series):
+    """Packs inside, so that the recorder sees lengths which the batch does not tell."""
+
+    def forward(self, series, lengths):
+        self.seen(series)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            series, lengths, batch_first=True, enforce_sorted=False
+        )
+        return self.lstm(packed)
+
+    def __init__(self):
+        super().__init__()
+        self.seen = nn.Identity()
+
+
+def test_lengths_of_one_site_hold_for_all(tmp_path):
+    series, lengths = torch.randn(2, 5, 3), torch.tensor([2, 5])
+    interp.record(
+        Packing().eval(), [(series, lengths)], tmp_path / "run.h5", dtype="float32",
+        sites=["seen/output", "lstm/l0/cell"], forward=lambda m, b: m(*b),
+    )  # fmt: skip
+    with interp.open(tmp_path / "run.h5") as recording:
+        assert recording["lstm/l0/cell"].shape == (7, 5)
+        np.testing.assert_array_equal(
+            recording["seen/output"][:], torch.cat([series[0, :2], series[1]]).numpy()
+        )
+
+
+def test_sites_of_unequal_steps_are_refused(tmp_path):
+    model = nn.Sequential(nn.Identity(), nn.AvgPool2d((2, 1))).eval()
+    with pytest.raises(InterpError, match="must agree in batch and steps"):
+        interp.record(model, [torch.zeros(2, 4, 3)], tmp_path / "run.h5", sites="*/output")
+
+
 @pytest.mark.parametrize("how", ["lengths", "attention_mask", "callable"])
 def test_padding_is_never_recorded(tmp_path, how):
     model = Series().eval()
