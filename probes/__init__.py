@@ -34,7 +34,26 @@ _PLACES = {
     "sweep": "sweep",
     "read_results": "results",
 }
-__all__ = sorted(_PLACES)
+__all__ = [
+    "KSparseProbe",
+    "LogisticProbe",
+    "ProbeReport",
+    "Ranking",
+    "RidgeProbe",
+    "UnitScore",
+    "ValueCounts",
+    "benjamini_hochberg",
+    "bootstrap_auroc",
+    "compute_auroc",
+    "evaluate",
+    "online_code",
+    "quantile_bins",
+    "rank",
+    "read_results",
+    "search_units",
+    "similar_places",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

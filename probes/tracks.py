@@ -87,7 +87,9 @@ def load_labels(
     """
     if values is not None:
         found = _own(recording, concept, values, stream)
-    elif concept in getattr(recording, "annotations", {}):
+        return _without_missing(found, skip_missing)
+    concept = _stored_name(recording, concept)
+    if concept in getattr(recording, "annotations", {}):
         found = _annotated(recording, concept)
         skip_missing = skip_missing or bool(
             recording.annotations[concept].parameters.get("has_missing")
@@ -130,6 +132,15 @@ def load_tracks(
     return tracks
 
 
+def _stored_name(recording: Any, concept: str) -> str:
+    """Return the name by which a concept is stored: a built-in one may come as a plural."""
+    from interp.annotations.concepts import is_concept, parse_concept
+
+    if concept in getattr(recording, "annotations", {}) or not is_concept(concept):
+        return concept
+    return parse_concept(concept).name
+
+
 def _own(recording: Any, name: str, values: Any, stream: str | None) -> Labels:
     array = np.asarray(values)
     where = stream or next(iter(recording.streams))
@@ -157,7 +168,7 @@ def _annotated(recording: Any, name: str) -> Labels:
 
 
 def _built_in(recording: Any, name: str) -> Labels:
-    from interp.annotations import concept_names, is_concept
+    from interp.annotations.concepts import concept_names, is_concept
     from interp.annotations.recordings import label_concepts
 
     if not is_concept(name):

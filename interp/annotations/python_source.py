@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import token as token_types
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from keyword import iskeyword
 
@@ -230,7 +230,6 @@ def _if_statements(pieces: list[_Piece]) -> tuple[list[Region], list[Region]]:
 
 def _body(pieces: list[_Piece], i: int) -> list[Region]:
     """Return the suite that begins after the colon before piece `i`."""
-    is_layout: Callable[[int], bool] = lambda kind: kind in (tokenize.NL, tokenize.COMMENT)
     if i < len(pieces) and pieces[i].kind not in _LAYOUT:
         end = i
         while end + 1 < len(pieces) and pieces[end + 1].kind not in (
@@ -239,7 +238,7 @@ def _body(pieces: list[_Piece], i: int) -> list[Region]:
         ):
             end += 1
         return [Region(pieces[i].start, pieces[end].stop)]
-    while i < len(pieces) and (is_layout(pieces[i].kind) or pieces[i].kind == tokenize.NEWLINE):
+    while i < len(pieces) and pieces[i].kind in (tokenize.NL, tokenize.COMMENT, tokenize.NEWLINE):
         i += 1
     if i + 1 >= len(pieces) or pieces[i].kind != tokenize.INDENT:
         return []

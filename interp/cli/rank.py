@@ -71,6 +71,7 @@ def _rows(ranking: Any) -> list[dict[str, Any]]:
 
 
 def _print(ranking: Any) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -78,25 +79,25 @@ def _print(ranking: Any) -> None:
     first = ranking.scores[0]
     is_binary = first.auroc is not None
     rate = f", {first.base_rate:.1%} of positions inside" if is_binary else ""
-    table = Table(title=f"{ranking.concept}: {ranking.n_documents} test documents{rate}")
-    columns = ["unit", "inside" if is_binary else "sign", "chosen at"]
-    columns += ["AUROC", "95 % interval", "AP"] if is_binary else ["Spearman", "95 % interval"]
-    for heading in [*columns, "r", "MI (nats)", "p"]:
-        text = heading in ("unit", "inside", "sign")
-        table.add_column(heading, justify="left" if text else "right")
+    title = f"{ranking.concept}: {ranking.n_documents} test documents{rate}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("inside" if is_binary else "sign")
+    measured = ["AUROC", "95 %", "AP"] if is_binary else ["Spearman", "95 %"]
+    for heading in ["chosen at", *measured, "r", "MI", "p"]:
+        table.add_column(heading, justify="right", no_wrap=True)
     for score in ranking.scores:
         chosen, value = score.selection_spearman, score.spearman
-        precision = []
+        signs, precision = ("+", "-"), []
         if is_binary:
             chosen, value = score.selection_auroc, score.auroc
-            precision = [f"{score.average_precision:.3f}"]
-        signs = ("on", "off") if is_binary else ("+", "-")
+            signs, precision = ("on", "off"), [f"{score.average_precision:.3f}"]
         table.add_row(
             score.unit,
             signs[0] if score.sign > 0 else signs[1],
             f"{chosen:.3f}",
             f"{value:.3f}",
-            f"{score.interval[0]:.3f} to {score.interval[1]:.3f}",
+            f"{score.interval[0]:.3f}–{score.interval[1]:.3f}",
             *precision,
             f"{score.r:.3f}",
             f"{score.mutual_information:.3f}",

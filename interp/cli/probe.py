@@ -1,0 +1,107 @@
+"""`interp probe`: how well a linear probe reads a concept, and what reads it without the model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def probe(
+    recording: Annotated[Path, typer.Argument(help="Recording.")],
+    concept: Annotated[str, typer.Option(help="An annotation or a built-in concept.")],
+    sites: Annotated[
+        list[str] | None, typer.Option(help="Sites or patterns; default: all. Repeatable.")
+    ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="One probe on the units of all sites.")
+    ] = False,
+    kind: Annotated[
+        str | None,
+        typer.Option("--probe", help="logistic, ridge or k_sparse; default: by the labels."),
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, help="Units of a k_sparse probe.")] = 8,
+    random_init: Annotated[
+        Path | None,
+        typer.Option(help="Recording of the same text with fresh weights, as a baseline."),
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Site of the embedding, as a baseline.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No control task and no description length.")
+    ] = False,
+    fit: Annotated[int, typer.Option(min=100, help="Positions to fit on, at most.")] = 20_000,
+    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave positions without a label out.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the split and the resamples.")] = 0,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also write the sweep as a figure, an .html file.")
+    ] = None,
+    save: Annotated[bool, typer.Option(help="Keep the reports beside the recording.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fit a probe at each site, and score it beside its baselines on unseen documents.
+
+    Beside each score: what the majority, the current and the last tokens reach, a control task
+    with labels drawn per context, and the length of the labels' online code.
+
+    Example: interp probe run.h5 --concept string --sites "lstm/*" --random-init random.h5
+    """
+    from interp.errors import InterpError
+    from interp.showing import import_ours
+
+    import_ours("probes")
+    from probes.commands import probe_recording
+
+    if figure is not None and figure.suffix.lower() not in (".html", ".htm"):
+        raise InterpError(f"A figure is written as .html, not {figure.suffix or figure.name!r}.")
+    sweep = probe_recording(
+        recording, concept, sites, random_init, together, save, probe=kind, k=k,
+        embedding=embedding, control=not quick, description=not quick, n_fit=fit,
+        n_resamples=resamples, skip_missing=skip_missing, seed=seed,
+    )  # fmt: skip
+    for warning in dict.fromkeys(w for report in sweep.reports for w in report.warnings):
+        print(f"interp: {sweep.concept}: {warning}.", file=sys.stderr)
+    if figure is not None:
+        sweep.figure().write_html(figure, include_plotlyjs=True)
+    if as_json:
+        print(json.dumps([report.to_dict() for report in sweep.reports], indent=2))
+        return
+    _print(sweep)
+
+
+def _print(sweep: Any) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    first = sweep.reports[0]
+    rate = "" if first.base_rate is None else f", {first.base_rate:.1%} of positions inside"
+    title = f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("site", no_wrap=True)
+    columns = [key for key in first.row() if key not in ("sites", "n_units", "low", "high")]
+    for key in columns:
+        table.add_column(key.replace("_", " "), justify="right")
+        if key == first.metric:
+            table.add_column("95 %", justify="right", no_wrap=True)
+    for report in sweep.reports:
+        row = report.row()
+        cells = []
+        for key in columns:
+            cells.append(f"{row[key]:.3f}")
+            if key == first.metric:
+                cells.append(f"{row['low']:.3f}–{row['high']:.3f}")
+        table.add_row(row["sites"], *cells)
+    console = Console()
+    console.print(table)
+    best = max(sweep.reports, key=lambda report: report.score)
+    if best.top_units:
+        units = ", ".join(f"{u['unit']} ({u['weight']:+.2f})" for u in best.top_units[:5])
+        console.print(f"Largest weights at {' + '.join(best.sites)}: {units}.")

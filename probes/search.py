@@ -1,0 +1,284 @@
+"""From brushed stretches of text to units, and from units to similar places.
+
+Soft and signed: no threshold decides what "on" means. A unit's value is replaced by its place
+among all values of that unit (0 lowest, 1 highest), so units of any range compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from interp.errors import InterpError
+from interp.sites import SiteDescription
+from probes.findings import plain
+from probes.sites import sites_of
+
+#: Positions that stand for "elsewhere" in a first, quick answer.
+BACKGROUND = 1 << 15
+_RUN = 1024
+_UNITS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class FoundUnit:
+    """A unit that is on in the brushed ranges and off elsewhere, or the other way round.
+
+    Attributes
+    ----------
+    unit, site : str
+    unit_index : int
+    sign : int
+        1 if it is high there, -1 if it is low.
+    score : float
+        In [0.5, 1]: the chance that a position of a range is further on the unit's side than a
+        position elsewhere, averaged over the ranges (AUROC, each range counting the same).
+    worst : float
+        The same for the range where it holds least.
+    inside, outside : float
+        Median value there and elsewhere.
+    """
+
+    unit: str
+    site: str
+    unit_index: int
+    sign: int
+    score: float
+    worst: float
+    inside: float
+    outside: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stretch of text where the same units behave the same way.
+
+    Attributes
+    ----------
+    document : int
+    start, stop : int
+        Positions of the stream.
+    score : float
+        Mean agreement of the units, from 0 (as anywhere) to 1 (as far on their sides as ever).
+    """
+
+    document: int
+    start: int
+    stop: int
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return plain(asdict(self))
+
+
+def search_units(
+    recording: Any,
+    ranges: Sequence[tuple[int, int]],
+    sites: str | Sequence[str] | None = None,
+    *,
+    n_best: int = 20,
+    background: int | None = BACKGROUND,
+    stream: str | None = None,
+    n_threads: int = 2,
+) -> list[FoundUnit]:
+    """Return the units that are on in some ranges and off elsewhere, best first.
+
+    Parameters
+    ----------
+    recording : Recording
+    ranges : sequence of (int, int)
+        Positions [start, stop) of the stream.
+    sites : str or sequence of str, optional
+        Names or patterns; default: all.
+    n_best : int
+    background : int or None
+        About how many positions stand for the rest, in stretches spread over the recording; None:
+        all of them, which is exact and slower.
+    stream : str, optional
+        The first unless named.
+    n_threads : int
+
+    Raises
+    ------
+    InterpError
+        If a range is empty or outside, or nothing is left elsewhere.
+    """
+    where = stream or next(iter(recording.streams))
+    n_positions = int(recording.streams[where].document_start[-1])
+    inside = _check_ranges(ranges, n_positions)
+    elsewhere = _elsewhere(inside, n_positions, background)
+    chosen = sites_of(recording, sites, where)
+    blocks = [
+        (site, start, min(start + _UNITS_AT_ONCE, recording.sites[site].n_units))
+        for site in chosen
+        for start in range(0, recording.sites[site].n_units, _UNITS_AT_ONCE)
+    ]
+
+    def work(block: tuple[str, int, int]) -> list[FoundUnit]:
+        site, start, stop = block
+        array = recording[site]
+        # One unit after the other and float32: NumPy sorts that several times faster.
+        out = np.concatenate([_by_unit(array[a:b, start:stop]) for a, b in elsewhere], axis=1)
+        out.sort(axis=1)
+        parts = [_by_unit(array[a:b, start:stop]) for a, b in inside]
+        return [
+            _found(recording.sites[site], start + i, out[i], [part[i] for part in parts])
+            for i in range(stop - start)
+        ]
+
+    with ThreadPoolExecutor(max(1, n_threads)) as pool:
+        found = [unit for units in pool.map(work, blocks) for unit in units]
+    found = [unit for unit in found if np.isfinite(unit.score)]
+    return sorted(found, key=lambda unit: (-unit.score, -unit.worst))[:n_best]
+
+
+def _check_ranges(ranges: Sequence[tuple[int, int]], n_positions: int) -> list[tuple[int, int]]:
+    """Return the ranges in order, those that touch as one."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted((int(a), int(b)) for a, b in ranges):
+        if not 0 <= start < stop <= n_positions:
+            raise InterpError(
+                f"The range {start} to {stop} is empty or outside the {n_positions:,} positions."
+            )
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    if not merged:
+        raise InterpError("Nothing is selected: give at least one range of positions.")
+    return merged
+
+
+def _elsewhere(
+    inside: Sequence[tuple[int, int]], n_positions: int, background: int | None
+) -> list[tuple[int, int]]:
+    """Return runs of positions outside the ranges, all or spread over the stream."""
+    runs = [(0, n_positions)]
+    if background is not None and background < n_positions:
+        n_runs = max(1, background // _RUN)
+        starts = np.linspace(0, n_positions - _RUN, n_runs).astype(np.int64)
+        runs = [(int(a), int(a) + _RUN) for a in starts] if n_positions > _RUN else runs
+    found: list[tuple[int, int]] = []
+    for start, stop in runs:
+        at = start
+        for a, b in inside:
+            if b > at and a < stop:
+                if a > at:
+                    found.append((at, a))
+                at = max(at, b)
+        if at < stop:
+            found.append((at, stop))
+    if not found:
+        raise InterpError("Everything is selected, so there is nothing to compare with.")
+    return found
+
+
+def _by_unit(values: np.ndarray) -> np.ndarray:
+    wide = values.dtype if values.dtype == np.float64 else np.float32
+    return np.ascontiguousarray(values.T, wide)
+
+
+def _found(
+    site: SiteDescription, unit: int, ordered: np.ndarray, parts: Sequence[np.ndarray]
+) -> FoundUnit:
+    places = np.array([_quantile(ordered, part).mean() for part in parts])
+    sign = 1 if places.mean() >= 0.5 else -1
+    signed = places if sign > 0 else 1 - places
+    # NaN sorts to the end and leaves no place to compare with.
+    bad = np.isnan(ordered[-1]) or any(np.isnan(part).any() for part in parts)
+    return FoundUnit(
+        unit=f"{site.name}:{unit}",
+        site=site.name,
+        unit_index=unit,
+        sign=sign,
+        score=float("nan") if bad else float(signed.mean()),
+        worst=float(signed.min()),
+        inside=float(np.median(np.concatenate(parts))),
+        outside=float(ordered[len(ordered) // 2]),
+    )
+
+
+def _quantile(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the share of `ordered` below each value, ties counting one half."""
+    low = np.searchsorted(ordered, values, side="left")
+    high = np.searchsorted(ordered, values, side="right")
+    return (low + high) / (2 * len(ordered))
+
+
+def similar_places(
+    recording: Any,
+    ranges: Sequence[tuple[int, int]],
+    units: Sequence[FoundUnit],
+    *,
+    n_best: int = 20,
+    stream: str | None = None,
+) -> list[Place]:
+    """Return other stretches where the same units are on their sides, best first.
+
+    Parameters
+    ----------
+    recording : Recording
+    ranges : sequence of (int, int)
+        What was brushed; places that overlap it are left out.
+    units : sequence of FoundUnit
+        From :func:`search_units`; the first few are enough.
+    n_best : int
+    stream : str, optional
+
+    Notes
+    -----
+    A unit's agreement at a position is how far its value lies to its side among all values of
+    that unit, from -1 to 1. Stretches in which the mean over units stays above half of what it
+    is in the ranges are places; one shorter than the shortest range counts for less.
+    """
+    if not units:
+        raise InterpError("Similar places are found by units: give at least one.")
+    where = recording.streams[stream or next(iter(recording.streams))]
+    inside = _check_ranges(ranges, where.n_positions)
+    agreement = np.zeros(where.n_positions, np.float32)
+    for found in units:
+        values = recording.unit(found.site, found.unit_index)
+        agreement += found.sign * (2 * _quantile(_thinned(values), values) - 1) / len(units)
+    brushed = np.concatenate([agreement[a:b] for a, b in inside])
+    on = agreement > max(0.0, 0.5 * float(brushed.mean()))
+    shortest = min(b - a for a, b in inside)
+    starts = np.asarray(where.document_start)
+    places = []
+    for start, stop in _runs(on, starts):
+        if not any(start < b and stop > a for a, b in inside):
+            score = float(agreement[start:stop].mean()) * min(1.0, (stop - start) / shortest)
+            places.append((score, start, stop))
+    places.sort(key=lambda place: -place[0])
+    return [
+        Place(int(where.document_of(start)), start, stop, score)
+        for score, start, stop in places[:n_best]
+    ]
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Return about 65,536 of the values in order, enough to place any value among them."""
+    values = values[:: max(1, len(values) >> 16)]
+    return np.sort(values.astype(np.float32) if values.dtype == np.float16 else values)
+
+
+def _runs(on: np.ndarray, document_start: np.ndarray) -> list[tuple[int, int]]:
+    """Return the stretches that are on, cut where documents begin."""
+    change = np.diff(np.concatenate([[False], on, [False]]).astype(np.int8))
+    edges = np.sort(
+        np.concatenate([np.flatnonzero(change == 1), np.flatnonzero(change == -1)])
+    ).reshape(-1, 2)
+    cuts = document_start[1:-1]
+    found = []
+    for start, stop in edges.tolist():
+        inner = cuts[(cuts > start) & (cuts < stop)].tolist()
+        found += list(zip([start, *inner], [*inner, stop], strict=True))
+    return found
