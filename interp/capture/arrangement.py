@@ -77,6 +77,22 @@ class Arrangement:
             return found.contiguous()
         return rows.reshape(-1, self.n_heads, n_queries, width)
 
+    def apply_to_keys(self, rows: Tensor, leading: Sequence[int]) -> Tensor:
+        """Return keys or values as (batch, heads, keys, anything); they may have fewer heads.
+
+        Parameters
+        ----------
+        rows : Tensor
+            (..., keys, anything).
+        leading : sequence of int
+            The axes in front of the queries and keys of the call's weights.
+        """
+        if tuple(rows.shape[:-2]) == tuple(leading) and not self.packed:
+            return self.apply(rows)
+        if rows.ndim == 4:
+            return rows.transpose(0, 1) if self.heads_first else rows
+        return rows.reshape(-1, 1, *rows.shape[-2:])
+
 
 def number_rows(result: Tensor) -> Tensor:
     """Return a tensor like the result of a call that holds the number of the row everywhere."""

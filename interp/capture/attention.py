@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -161,6 +161,8 @@ class AttentionRun:
             return
         self.seen.add(place.path)
         rows = call.batch_size or batch_size(place)
+        if call.n_heads is None:
+            call = self._kept(place, call)
 
         def at_end(found: Arrangement | None) -> None:
             arrangement = found or by_convention(place.module, call, rows)
@@ -179,6 +181,26 @@ class AttentionRun:
         self._waiting[place] = trail = Trail(shape, at_end)
         numbers = None if call.result is None else call.as_output(number_rows(call.result))
         self._trails.start(trail, call.output, numbers)
+
+    @staticmethod
+    def _kept(place: Place, call: AttentionCall) -> AttentionCall:
+        """Return a call that waits: the model may overwrite its tensors in the meantime."""
+        parts = {QUERY: call.query, KEY: call.key, VALUE: call.value}
+        copies = {
+            signal: part.detach().clone()
+            for signal, part in parts.items()
+            if part is not None and place.wants(signal)
+        }
+        result = call.result
+        if result is not None and place.wants(HEAD_OUTPUT):
+            result = result.detach().clone()
+        return replace(
+            call,
+            query=copies.get(QUERY),
+            key=copies.get(KEY),
+            value=copies.get(VALUE),
+            result=result,
+        )
 
     def watch(
         self,
@@ -204,8 +226,7 @@ class AttentionRun:
                 place.record(signal, values, per="call", n_heads=values.shape[1], copy=True)
         for signal, values in ((KEY, call.key), (VALUE, call.value)):
             if values is not None and place.wants(signal):
-                if values.ndim == 3:
-                    values = arrangement.apply(values)
+                values = arrangement.apply_to_keys(values, call.weights.shape[:-2])
                 place.record(signal, values, per="call", n_heads=values.shape[1], copy=True)
 
     def leave(self, place: Place) -> None:

@@ -55,8 +55,9 @@ def report(session: Session) -> None:
                 if match(str(SiteName(path, signal))):
                     raise CaptureError(_NO_PARTS.format(name=str(SiteName(path, signal))))
         missing = [path for path in unseen if match(str(SiteName(path, ATTENTION)))]
-        if missing:
-            raise CaptureError(_UNSEEN.format(names=_some(missing)))
+        if missing or (run.called and not fired and _asks_for_attention(pattern)):
+            names = _some(missing) if missing else f"any of the {len(run.called)} modules that ran"
+            raise CaptureError(_UNSEEN.format(names=names))
     if unseen:
         warnings.warn(_UNSEEN.format(names=_some(unseen)))
     refused = [name for name in session.refused if name not in run.said_refused]
@@ -84,6 +85,10 @@ def _looks_like_attention(path: str, module: nn.Module) -> bool:
 
 def _is_inside(inner: str, outer: str) -> bool:
     return inner == outer or inner.startswith(f"{outer}.")
+
+
+def _asks_for_attention(pattern: str) -> bool:
+    return pattern.rpartition("/")[2] in ATTENTION_SIGNALS
 
 
 def _some(names: Sequence[str], n: int = 6) -> str:

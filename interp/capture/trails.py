@@ -36,10 +36,13 @@ class Trail:
         Of the result, (..., queries, head_dim).
     at_end : callable
         Is given the arrangement when the result is used, or None where it doesn't show.
+    last : Tensor or None
+        The numbers as they lay when they were last moved.
     """
 
     shape: Sequence[int]
     at_end: Callable[[Arrangement | None], None]
+    last: Tensor | None = None
 
 
 @dataclass
@@ -76,9 +79,9 @@ class Trails:
             trail.at_end(None if numbers is None else read(numbers, trail.shape))
 
     def end_all(self) -> None:
-        """End every trail where it is."""
+        """End every trail where it is, such as with the model's output."""
         for trail in list(self._open):
-            self.end(trail)
+            self.end(trail, trail.last)
 
     def follow(
         self,
@@ -126,6 +129,7 @@ class Trails:
         if [part.shape for part in parts] != [tensor.shape for tensor in tensors]:
             self.end(note.trail)
             return
+        note.trail.last = parts[0]
         for tensor, part in zip(tensors, parts, strict=True):
             self._tags[tensor] = _Note(part, note.trail)
 
