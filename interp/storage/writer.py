@@ -202,7 +202,7 @@ class RecordingWriter:
             if array.shape != shape:
                 raise ValueError(f"{part} has shape {shape}, not {array.shape}")
             stored = array.astype(self._layout.columns[name].dtype)
-            self._put(name, segment_index, start, stored.reshape(stop - start, -1))
+            self._put(name, segment_index, start, stored if stored.ndim == 2 else stored[:, None])
 
     def rows(self, site: str, segment_index: int) -> tuple[int, int]:
         """Return the first and one-past-last row of a site that a segment fills."""
