@@ -7,10 +7,14 @@ so every command imports what it needs inside its body.
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import os
 import sys
 
 import typer
+
+# Idle OpenMP threads of torch spin by default. Where other programs want the cores, or a container
+# has fewer than it sees, that makes a recording 70 times slower; sleeping costs microseconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="interp",
@@ -23,12 +27,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _commands() -> None:
-    # Keeps `interp NAME` a command also while there is only one.
-    pass
-
-
 #: Command name to module and function, in the order of the help.
 COMMANDS = {
     "demo": ("interp.cli.demo", "demo"),
@@ -37,6 +35,7 @@ COMMANDS = {
     "info": ("interp.cli.info", "info"),
     "annotate": ("interp.cli.annotate", "annotate"),
     "rank": ("interp.cli.rank", "rank"),
+    "probe": ("interp.cli.probe", "probe"),
     "export": ("interp.cli.export", "export"),
     "view": ("interp.cli.view", "view"),
     "train": ("interp.cli.train", "train"),
@@ -44,8 +43,6 @@ COMMANDS = {
 }
 
 for _name, (_module, _function) in COMMANDS.items():
-    if importlib.util.find_spec(_module) is None:
-        continue  # TEMPORARY until all owners landed
     app.command(_name)(getattr(importlib.import_module(_module), _function))
 
 
