@@ -32,6 +32,7 @@ setup(
         "pandas>=2.2",
         "scikit-learn>=1.5",
         "umap-learn>=0.5.7",
+        "numba>=0.61",
         "captum>=0.8",
         "typer>=0.15",
         "rich>=13.7",
@@ -40,9 +41,21 @@ setup(
         "dash-mantine-components>=2.8",
         "dash-ag-grid>=35",
         "waitress>=3.0.1",
+        "pygments>=2.18",
     ],
     extras_require={
         "hf": ["transformers>=5", "tokenizers>=0.22"],
+        # Parsers of other languages than Python, for annotations.
+        "concepts": [
+            "tree-sitter>=0.25",
+            "tree-sitter-c",
+            "tree-sitter-cpp",
+            "tree-sitter-go",
+            "tree-sitter-java",
+            "tree-sitter-javascript",
+            "tree-sitter-rust",
+            "tree-sitter-typescript",
+        ],
         "dev": [
             "pytest>=9",
             "pytest-xdist",

@@ -45,7 +45,7 @@ def test_every_file_that_is_not_code_is_shipped(metadata):
     for package in PACKAGES:
         patterns = metadata["package_data"][package]
         for path in (ROOT / package).rglob("*"):
-            if path.is_dir() or path.suffix in (".py", ".pyc"):
+            if path.is_dir() or path.suffix == ".py" or "__pycache__" in path.parts:
                 continue
             name = path.relative_to(ROOT / package).as_posix()
             if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
@@ -67,7 +67,8 @@ def test_every_import_from_outside_is_a_stated_dependency(metadata):
     import sys
 
     distributions = {"sklearn": "scikit-learn", "umap": "umap-learn"}
-    stated = _names(metadata["install_requires"]) | _names(metadata["extras_require"]["hf"])
+    stated = _names(metadata["install_requires"])
+    stated |= _names(metadata["extras_require"]["hf"] + metadata["extras_require"]["concepts"])
     # flask is what dash is made of, scipy what scikit-learn is made of.
     stated |= {"flask", "werkzeug", "plotly", "scipy"}
     missing = set()
