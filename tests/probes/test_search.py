@@ -1,0 +1,59 @@
+"""From ranges to units and from units to similar places."""
+
+import numpy as np
+import pytest
+
+import interp
+import probes
+from interp.errors import InterpError
+from tests.probes.planted import SITE, write_recording
+
+N, STARTS = 20_000, np.arange(0, 20_001, 500)
+EVENTS = np.arange(210, 19_500, 700)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    on = np.zeros(N, bool)
+    for start in EVENTS:
+        on[start : start + 30] = True
+    values = rng.normal(size=(N, 40))
+    values[:, 7] += on * 5
+    values[:, 9] -= on * 4
+    values[:, 11] = np.nan
+    path = tmp_path_factory.mktemp("search") / "run.h5"
+    write_recording(path, values.astype("float16"), STARTS)
+    with interp.open(path) as found:
+        yield found
+
+
+RANGES = [(int(s), int(s) + 30) for s in EVENTS[:3]]
+
+
+@pytest.mark.parametrize("background", [4096, None])
+def test_units_that_are_on_or_off_in_the_ranges_come_first(recording, background):
+    units = probes.search_units(recording, RANGES, background=background, n_best=5)
+    assert [(u.unit, u.sign) for u in units[:2]] == [(f"{SITE}:7", 1), (f"{SITE}:9", -1)]
+    assert units[0].score > 0.95 > 0.75 > units[2].score
+    assert units[0].worst <= units[0].score and units[0].inside > 3 > units[0].outside
+    assert all(u.unit_index != 11 for u in units)
+
+
+def test_similar_places_are_the_other_events(recording):
+    units = probes.search_units(recording, RANGES, n_best=2)
+    places = probes.similar_places(recording, RANGES, units, n_best=len(EVENTS) - 3)
+    starts = sorted(place.start for place in places)
+    assert np.abs(np.array(starts) - EVENTS[3:]).max() <= 2
+    assert all(place.document == place.start // 500 for place in places)
+    assert all(place.score > 0.5 for place in places)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [([], "Nothing is selected"), ([(5, 5)], "empty or outside"), ([(0, N + 1)], "outside"),
+     ([(0, N)], "Everything is selected")],
+)  # fmt: skip
+def test_ranges_that_cannot_be_searched(recording, ranges, message):
+    with pytest.raises(InterpError, match=message):
+        probes.search_units(recording, ranges)
