@@ -35,7 +35,7 @@ def demo_files(n_characters: int = N_CHARACTERS) -> list[Any]:
 
     Many short files show more than one long one; the very short are left out.
     """
-    from interp.training.python_source import split_files, standard_library
+    from interp.corpora.standard_library import split_files, standard_library
 
     files = [f for f in split_files(standard_library(), "test") if len(f.text) >= _SHORTEST]
     files.sort(key=lambda file: (len(file.text), file.name))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interp.corpora import standard_library
 from interp.corpora.documents import Corpus, Document, as_corpus
 from interp.corpora.text_files import DEFAULT_GLOB, list_files, missing, read_text
 from interp.errors import CorpusError, unknown_name
@@ -32,7 +33,9 @@ def read_corpus(
     ----------
     source : path, sequence of paths, mapping of name to text, sequence of Document, or Corpus
         A file is one document; a directory, its files in the order of their paths. Strings are
-        paths, never text: give text as ``{"name": text}``.
+        paths, never text: give text as ``{"name": text}``. ``"stdlib:test"`` names the files of
+        the running Python's standard library that the bundled models were not trained on (also
+        ``stdlib:train``, ``stdlib:validation``, ``stdlib:all``).
     glob : str, optional
         Which files of a directory, such as ``"**/*.py"``; all visible ones by default.
     lines : bool
@@ -65,6 +68,10 @@ def read_corpus(
         raise CorpusError("A corpus is read either by lines or by a JSON field, not both.")
     documents: list[Document] = []
     for path in map(Path, paths):  # type: ignore[arg-type]
+        if str(path).startswith(standard_library.SCHEME):
+            part = standard_library.read_part(str(path))
+            documents += [Document(file.name, file.text) for file in part]
+            continue
         for name, file in _files(path, glob, prefix=len(paths) > 1):
             documents += _documents(name, file, lines, field, encoding)
     return as_corpus(documents, ", ".join(str(path) for path in paths))

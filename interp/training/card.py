@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from interp.corpora.standard_library import SourceFile
 from interp.models.characters import CharacterAdapter
 from interp.training.loop import document_losses
-from interp.training.python_source import SourceFile
 
 
 def held_out_by_package(

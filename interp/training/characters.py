@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from interp.corpora.standard_library import describe, split_files, standard_library
 from interp.errors import ModelError
 from interp.models.characters import CharacterModelConfig, build
 from interp.models.weights import save_weights, weights_hash
 from interp.models.zoo import load_folder
 from interp.training.card import held_out_by_package, write_card
 from interp.training.loop import TrainingConfig, train
-from interp.training.python_source import describe, split_files, standard_library
 from interp.training.sampling import sample
 
 WEIGHTS = "model.safetensors"

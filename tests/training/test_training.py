@@ -4,10 +4,13 @@ import json
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interp.corpora.standard_library import SourceFile, describe, split_files, standard_library
+from interp.errors import CorpusError
 from interp.models.characters import build
 from interp.models.zoo import load_folder
 from interp.training.lanes import IGNORED, lanes, reset_lanes
@@ -18,7 +21,6 @@ from interp.training.loop import (
     learning_rate,
     train,
 )
-from interp.training.python_source import SourceFile, describe, split_files, standard_library
 from interp.training.sampling import sample
 
 TINY = {"kind": "gru", "n_layers": 1, "n_hidden": 16, "n_embedding": 8}
@@ -140,3 +142,13 @@ def test_standard_library_leaves_tests_and_tables_out():
     assert not any(name.startswith(("test/", "encodings/", "pydoc_data/")) for name in names)
     assert not any("/tests/" in name or "/idle_test/" in name for name in names)
     assert describe(files)["n_characters"] > 5_000_000
+
+
+def test_parts_of_the_standard_library_are_a_corpus():
+    from interp.corpora.reading import read_corpus
+
+    corpus = read_corpus("stdlib:validation")
+    names = [document.name for document in corpus.documents]
+    assert names == [file.name for file in split_files(standard_library(), "validation")]
+    with pytest.raises(CorpusError, match="nearest: test"):
+        read_corpus("stdlib:tests")

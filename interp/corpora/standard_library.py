@@ -13,9 +13,12 @@ import sysconfig
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from interp.errors import CorpusError
+from interp.errors import CorpusError, unknown_name
+
+#: What stands before the name of a part where a corpus is asked for, as in ``stdlib:test``.
+SCHEME = "stdlib:"
 
 Split = Literal["train", "validation", "test"]
 
@@ -82,6 +85,22 @@ def standard_library(root: Path | None = None) -> list[SourceFile]:
     if not files:
         raise CorpusError(f"No Python source under {root}; give a folder that holds .py files.")
     return files
+
+
+def read_part(name: str) -> list[SourceFile]:
+    """Return the files of the part that ``stdlib:PART`` names, ``stdlib:all`` for every file.
+
+    Raises
+    ------
+    CorpusError
+        If there is no such part.
+    """
+    part = name.removeprefix(SCHEME)
+    parts = [*get_args(Split), "all"]
+    if part not in parts:
+        raise CorpusError(unknown_name("part of the standard library", part, parts))
+    files = standard_library()
+    return files if part == "all" else [file for file in files if file.split == part]
 
 
 def split_files(files: list[SourceFile], split: Split) -> list[SourceFile]:
