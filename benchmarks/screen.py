@@ -2,9 +2,9 @@
 
     python -m benchmarks.screen [--quick]
 
-The server is a process of its own, as `interp view` starts it. Times run from the event in the page
-to the second animation frame after the change, when its pixels are certain to be on the screen; that
-adds up to 33 ms of waiting for frames to what the work takes.
+The server is a process of its own, as `interp view` starts it. Times run from the event in the
+page to the second animation frame after the change, when its pixels are certain to be on the
+screen; that adds up to 33 ms of waiting for frames to what the work takes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ window.bench = {
     const start = performance.now();
     const unit = Number(bench.text().dataset.unit) + (key === ']' ? 1 : -1);
     document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
-    while (bench.text().dataset.unit !== String(unit)) await new Promise((done) => setTimeout(done));
+    const shown = () => bench.text().dataset.unit === String(unit);
+    while (!shown()) await new Promise((done) => setTimeout(done));
     await bench.frames();
     return performance.now() - start;
   },
@@ -213,7 +214,9 @@ def measure_page(address: str, n_switches: int) -> dict[str, float]:
         out["screen_bytes_per_switch"] = sum(received) / n_switches
         out["screen_switch_median_ms"] = statistics.median(switches)
         out["screen_switch_p95_ms"] = percentile(switches, 0.95)
-        hovers = [page.evaluate(f"bench.hover({110 + 9 * i}, {60 + 20 * (i % 9)})") for i in range(20)]
+        hovers = [
+            page.evaluate(f"bench.hover({110 + 9 * i}, {60 + 20 * (i % 9)})") for i in range(20)
+        ]
         out["screen_hover_p95_ms"] = percentile(hovers, 0.95)
         out["screen_scroll_fps"] = page.evaluate("bench.scroll(4)")
         out["screen_dom_nodes"] = page.evaluate("document.querySelectorAll('*').length")
@@ -279,7 +282,7 @@ def fetch(address: str) -> bytes:
 def measure_picker(folder: Path, n_characters: int) -> dict[str, float]:
     """Return time and memory of a picker over many large recordings.
 
-    They are one file under many names, laid out for its full size but with holes in place of values.
+    They are one file under many names, laid out for its full size with holes in place of values.
     """
     original = folder / "large_0.h5"
     asked = plan(python_text(n_characters))

@@ -20,8 +20,12 @@ __interp_package__ = True  # interp.showing.import_ours looks for it
 __all__ = ["create_app", "serve"]
 
 # Dash looks for these two lists on the top-level package of a component, and nowhere else.
-_js_dist = [{"relative_package_path": f"components/{name}", "namespace": "dashboard"} for name in SCRIPTS]
-_css_dist = [{"relative_package_path": f"components/{name}", "namespace": "dashboard"} for name in STYLES]
+_js_dist = [
+    {"relative_package_path": f"components/{name}", "namespace": "dashboard"} for name in SCRIPTS
+]
+_css_dist = [
+    {"relative_package_path": f"components/{name}", "namespace": "dashboard"} for name in STYLES
+]
 
 _LAZY = {"create_app": "dashboard.app", "serve": "dashboard.serving"}
 

@@ -87,7 +87,9 @@ def track(query: Query) -> Response:
     if found is None:
         info = source.annotations.get(name)
         if info is None or info.stream != stream.name:
-            raise QueryError(f"No annotation named {name[:100]!r} on the stream {stream.name}.", 404)
+            raise QueryError(
+                f"No annotation named {name[:100]!r} on the stream {stream.name}.", 404
+            )
         found = source.annotation(name, start, stop)
     return _raw(payloads.halves(found))
 
@@ -137,9 +139,7 @@ def histogram(query: Query) -> Response:
     unit = query.unit(site)
     sample = statistics.unit_sample(query.shelf.source, site, unit)
     counts, edges = statistics.histogram(sample)
-    return _json(
-        {"counts": counts, "low": edges[0], "high": edges[-1], "nPositions": len(sample)}
-    )
+    return _json({"counts": counts, "low": edges[0], "high": edges[-1], "nPositions": len(sample)})
 
 
 def documents(query: Query) -> Response:

@@ -21,9 +21,7 @@ PAGE = """<!DOCTYPE html>
 </html>"""
 
 
-def create_app(
-    source: Source | Sequence[Source], *, hosts: Sequence[str] = LOCAL_HOSTS
-) -> Dash:
+def create_app(source: Source | Sequence[Source], *, hosts: Sequence[str] = LOCAL_HOSTS) -> Dash:
     """Return the dashboard over one source or several.
 
     Parameters
@@ -37,7 +35,7 @@ def create_app(
     app = Dash(
         "dashboard",
         title="interp",
-        update_title=None,  # type: ignore[arg-type]  # Dash takes None: the title stays
+        update_title=None,  # the title stays
         index_string=PAGE,
         compress=False,
         enable_mcp=False,

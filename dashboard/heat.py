@@ -39,7 +39,7 @@ class Heat:
 
 
 def columns_of(values: np.ndarray, max_columns: int) -> tuple[np.ndarray, int]:
-    """Return the means of equal runs of rows, at most `max_columns` of them, and the run's length."""
+    """Return the means of at most `max_columns` equal runs of rows, and the run's length."""
     steps = -(-len(values) // max_columns)
     if steps <= 1:
         return values, 1

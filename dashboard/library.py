@@ -41,11 +41,11 @@ class Shelf:
             return self._kept[key]
 
     def parts(self, stream: str) -> list[Part]:
-        return self._once(
-            ("parts", stream), lambda: split_into_parts(self.source.streams[stream])
-        )
+        """Return the parts of a stream."""
+        return self._once(("parts", stream), lambda: split_into_parts(self.source.streams[stream]))
 
     def statistics(self, site: SiteInfo) -> statistics.UnitStatistics:
+        """Return the statistics of a site's units."""
         return self._once(
             ("statistics", site.name), lambda: statistics.unit_statistics(self.source, site)
         )
@@ -98,4 +98,5 @@ class Library:
         return len(self._shelves)
 
     def get(self, key: str) -> Shelf | None:
+        """Return the shelf of a key, None when there is none."""
         return self._shelves.get(key)

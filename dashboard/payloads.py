@@ -126,7 +126,12 @@ def part(shelf: Shelf, stream: str, index: int, text: PartText) -> dict[str, Any
         "text": text.text,
         "hasSpans": text.spans is not None,
         "documents": [
-            {"index": document, "name": names[document], "position": position, "character": character}
+            {
+                "index": document,
+                "name": names[document],
+                "position": position,
+                "character": character,
+            }
             for document, position, character in text.documents
         ],
     }

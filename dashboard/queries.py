@@ -24,7 +24,9 @@ class Query:
         self.shelf = shelf
         self.arguments = arguments
 
-    def integer(self, name: str, default: int | None = None, low: int = 0, high: int = 2**62) -> int:
+    def integer(
+        self, name: str, default: int | None = None, low: int = 0, high: int = 2**62
+    ) -> int:
         """Return an integer in [low, high]."""
         text = self.arguments.get(name)
         if text is None:
@@ -40,12 +42,14 @@ class Query:
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """Return one of the allowed words; the first is the default."""
         text = self.arguments.get(name, allowed[0])
         if text not in allowed:
             raise QueryError(f"{name} must be one of {', '.join(allowed)}, not {text[:40]!r}.")
         return text
 
     def site(self, name: str | None = None) -> SiteInfo:
+        """Return the site asked for, or the one named here."""
         name = self.arguments.get("site", "") if name is None else name
         sites = self.shelf.source.sites
         if name not in sites:
@@ -53,6 +57,7 @@ class Query:
         return sites[name]
 
     def unit(self, site: SiteInfo) -> int:
+        """Return the unit asked for, which the site has."""
         unit = self.integer("unit")
         if unit >= site.n_units:
             message = (
@@ -79,6 +84,7 @@ class Query:
         return units
 
     def stream(self) -> StreamInfo:
+        """Return the stream asked for, the first one by default."""
         streams = self.shelf.source.streams
         name = self.arguments.get("stream", next(iter(streams), ""))
         if name not in streams:

@@ -11,7 +11,7 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from dashboard.sources.protocol import Source
 from interp.errors import InterpError
@@ -46,7 +46,9 @@ def bind(host: str, port: int | None) -> socket.socket:
                     f"Port {candidate} may not be opened by this user; choose one above 1023."
                 ) from None
             if error.errno != errno.EADDRINUSE:
-                raise InterpError(f"Cannot listen on {host}:{candidate}: {error.strerror}.") from None
+                raise InterpError(
+                    f"Cannot listen on {host}:{candidate}: {error.strerror}."
+                ) from None
     if port is not None:
         raise InterpError(
             f"Port {port} on {host} is in use by another program. "
@@ -92,8 +94,9 @@ def serve(
     from dashboard.app import create_app
     from dashboard.sources import open_sources
 
-    single = isinstance(recordings, (str, Path)) or not isinstance(recordings, Sequence)
-    sources = open_sources([recordings] if single else list(recordings))  # type: ignore[list-item]
+    if isinstance(recordings, (str, Path)) or not isinstance(recordings, Sequence):
+        recordings = [cast("str | Path | Source", recordings)]
+    sources = open_sources(recordings)
     output = output or sys.stdout
     with contextlib.ExitStack() as stack:
         for source in sources:
@@ -102,7 +105,11 @@ def serve(
         stack.callback(listener.close)
         app = create_app(sources)
         server = waitress.create_server(
-            app.server, sockets=[listener], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
+            app.server,
+            sockets=[listener],
+            threads=THREADS,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
         )
         address = f"http://{host}:{listener.getsockname()[1]}/{state}"
         print(f"interp is at {address}\nPress Ctrl-C to stop.", file=output, flush=True)

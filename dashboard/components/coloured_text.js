@@ -58,6 +58,7 @@
       listen(['track'], () => this.showTrack());
       listen(['hoverPos', 'pos', 'range'], () => this.drawCursors());
       listen(['find', 'part'], () => this.search.run());
+      listen(['view'], () => requestAnimationFrame(() => this.reappear()));
     }
 
     close() {
@@ -88,7 +89,7 @@
         this.view.setPart(part, spans);
         selection.set({ part: { ...part, text: undefined, index, isCut: this.view.layout.isCut } });
         this.lastPlace = '';
-        this.root.dataset.note = stream.hasText ? '' : 'This stream has positions without text. States and heat map below show them.';
+        this.view.setNote(stream.hasText ? '' : 'This stream has positions without text. States and heat map below show them.');
         this.follow(true);
         this.drawCursors();
         this.showTrack();
@@ -142,6 +143,10 @@
       const { view, root } = this;
       const same = root.clientWidth === view.width && view.ratio === window.devicePixelRatio;
       if (!view.layout || !root.clientWidth || same) return;
+      if (!view.width) {
+        this.reappear();
+        return;
+      }
       const [start] = this.view.positionsInSight();
       this.view.relayout();
       this.view.scrollToPosition(start, false);
@@ -149,8 +154,21 @@
       this.drawCursors();
     }
 
+    /** On screen again, or for the first time: lay out what was loaded unseen, go where it says. */
+    reappear() {
+      const { view, root } = this;
+      if (!view.layout || !root.clientWidth) return;
+      if (view.width !== root.clientWidth) view.relayout();
+      this.lastPlace = '';
+      this.ownAt = null;
+      this.follow(true);
+      this.drawCursors();
+      this.showUnit();
+      this.scrolled();
+    }
+
     scrolled() {
-      if (!this.view.layout) return;
+      if (!this.view.layout || !this.root.clientHeight) return;
       this.view.paintInSight();
       this.search.draw();
       const inSight = this.view.positionsInSight();
@@ -324,7 +342,6 @@
       tabIndex: 0,
       role: 'region',
       'aria-label': 'Text coloured by the chosen unit',
-      'data-note': '',
     });
   }
 

@@ -42,6 +42,13 @@
       this.overlay.setAttribute('aria-hidden', 'true');
     }
 
+    /** What a pane without text says instead. */
+    setNote(/** @type {string} */ text) {
+      if (!this.note) this.note = element('p', 'text-note', this.root);
+      this.note.textContent = text;
+      this.note.hidden = !text;
+    }
+
     /** @param {any} part {start, stop, text, documents} @param {Int32Array|null} spans */
     setPart(part, spans) {
       this.part = part;

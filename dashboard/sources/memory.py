@@ -82,7 +82,9 @@ class MemorySource:
             )
         kinds = {"b": "binary", "i": "categorical", "u": "categorical", "f": "numeric"}
         self._infos = {
-            key: AnnotationInfo(key, stream, kinds[values.dtype.kind], (categories or {}).get(key, []))
+            key: AnnotationInfo(
+                key, stream, kinds[values.dtype.kind], (categories or {}).get(key, [])
+            )
             for key, values in self._annotations.items()
         }
         digest = hashlib.sha256(repr((name, sorted(self._values), start.tolist()[:1000])).encode())

@@ -54,6 +54,7 @@ class StreamInfo:
 
     @property
     def n_documents(self) -> int:
+        """Number of documents."""
         return len(self.document_names)
 
 
@@ -72,7 +73,8 @@ class PredictionRows:
     """What the model said at some positions.
 
     `tokens` is (n, k) strings, best first; `probability` (n, k) float; `loss` (n,) float in nats,
-    NaN where nothing follows; `target` is ``"next"`` (row t speaks of position t + 1) or ``"same"``.
+    NaN where nothing follows; `target` is ``"next"`` (row t is about position t + 1) or
+    ``"same"``.
     """
 
     tokens: list[list[str]]
@@ -86,19 +88,29 @@ class Source(Protocol):
     """One recording as the views see it. Methods may be called from several threads."""
 
     name: str
-    fingerprint: str
 
     @property
-    def sites(self) -> Mapping[str, SiteInfo]: ...
+    def fingerprint(self) -> str:
+        """Short hash of the contents: what was fetched under another one is out of date."""
+        ...
 
     @property
-    def streams(self) -> Mapping[str, StreamInfo]: ...
+    def sites(self) -> Mapping[str, SiteInfo]:
+        """Recorded places, in model order."""
+        ...
 
     @property
-    def annotations(self) -> Mapping[str, AnnotationInfo]: ...
+    def streams(self) -> Mapping[str, StreamInfo]:
+        """Axes of positions."""
+        ...
+
+    @property
+    def annotations(self) -> Mapping[str, AnnotationInfo]:
+        """Named values per position; may grow while the source is open."""
+        ...
 
     def summary(self) -> dict[str, Any]:
-        """Return what a picker shows before anything is opened: ``size_bytes``, ``path``, ``is_complete``."""
+        """Return what a picker shows: ``size_bytes``, ``path``, ``is_complete``."""
         ...
 
     def text(self, stream: str, document: int) -> str:
@@ -106,7 +118,7 @@ class Source(Protocol):
         ...
 
     def spans(self, stream: str, document: int) -> np.ndarray | None:
-        """Return (n, 2) character offsets in the document, None when each character is a position."""
+        """Return (n, 2) character offsets, None when each character is a position."""
         ...
 
     def unit(self, site: str, unit: int, start: int, stop: int) -> np.ndarray:
@@ -133,4 +145,6 @@ class Source(Protocol):
         """Return where the recording comes from, and the model card when there is one."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of files."""
+        ...

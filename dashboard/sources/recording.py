@@ -33,13 +33,9 @@ class RecordingSource:
         self._recording = interp.open(self.path)
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, int], list[str]] = {}
-        self._streams = {
-            name: self._stream_info(name) for name in self._recording.streams
-        }
+        self._streams = {name: self._stream_info(name) for name in self._recording.streams}
         self._sites = {
-            name: SiteInfo(
-                name, site.signal, site.n_units, site.dtype, site.stream, site.module
-            )
+            name: SiteInfo(name, site.signal, site.n_units, site.dtype, site.stream, site.module)
             for name, site in self._recording.sites.items()
             if site.per == "position" and site.n_heads is None
         }
@@ -118,7 +114,8 @@ class RecordingSource:
                 return self._tokens[key]
         info = self._streams[stream]
         start, stop = info.document_start[document : document + 2]
-        tokens = list(self._recording.streams[stream].tokens[int(start) : int(stop)])
+        found = self._recording.streams[stream].tokens
+        tokens = [] if found is None else list(found[int(start) : int(stop)])
         if all(len(token) != 1 and not any(map(str.isspace, token)) for token in tokens):
             tokens = [token + " " for token in tokens]
         with self._lock:

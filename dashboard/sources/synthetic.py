@@ -48,7 +48,7 @@ def _smooth(noise: np.ndarray, keep: float) -> np.ndarray:
 
 
 def made_up_lstm(mask: np.ndarray, n_units: int, seed: int) -> dict[str, np.ndarray]:
-    """Return cell, hidden and gates, each (n_positions, n_units) float16, that obey an LSTM's step."""
+    """Return cell, hidden and gates that obey an LSTM's step, each (n_positions, n_units)."""
     rng = np.random.default_rng(seed)
     n = len(mask)
     drive = _smooth(rng.standard_normal((n, n_units)).astype(np.float32), 0.9)
@@ -91,9 +91,7 @@ def synthetic_source(n_units: int = 64, seed: int = 0, name: str = "synthetic") 
     letters = sorted(set(text))
     guesses = rng.integers(len(letters), size=(len(text), 4))
     probability = np.sort(rng.dirichlet(np.full(6, 0.4), len(text)), axis=1)[:, ::-1][:, :5]
-    tokens = [
-        [following[i], *(letters[j] for j in row)] for i, row in enumerate(guesses.tolist())
-    ]
+    tokens = [[following[i], *(letters[j] for j in row)] for i, row in enumerate(guesses.tolist())]
     return MemorySource(
         documents,
         sites,

@@ -39,7 +39,10 @@ def layout() -> Component:
         style={"height": "100%"},
     )
     return html.Section(
-        [UnitCard(id=ids.UNIT_CARD, listId=ids.UNIT_LIST), html.Div(grid, className="unit-list-box")],
+        [
+            UnitCard(id=ids.UNIT_CARD, listId=ids.UNIT_LIST),
+            html.Div(grid, className="unit-list-box"),
+        ],
         className="pane pane-side",
         **{"aria-label": TITLE},
     )

@@ -61,7 +61,7 @@
         for (let y = 0; y < canvas.height; y++) {
           const key = [...data.slice(4 * y, 4 * y + 3)].join();
           counts.set(key, (counts.get(key) || 0) + 1);
-          if (data[4 * y] + data[4 * y + 1] + data[4 * y + 2] < 150) dark.push(y);
+          if (data[4 * y] + data[4 * y + 1] + data[4 * y + 2] < 260) dark.push(y);
         }
         const [colour] = [...counts].sort((a, b) => b[1] - a[1])[0];
         return { colour: colour.split(',').map(Number), line: dark.length ? dark[0] / canvas.height : null };

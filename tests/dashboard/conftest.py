@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,19 @@ def served(source) -> Iterator[str]:
     finally:
         server.shutdown()
         thread.join()
+
+
+def until(page, expression: str, argument=None, seconds: float = 20) -> None:
+    """Wait until an expression holds in a page.
+
+    Playwright's own `wait_for_function` evaluates a string inside the page, which the page's
+    content security policy rightly refuses.
+    """
+    stop = time.monotonic() + seconds
+    while not page.evaluate(expression, argument):
+        if time.monotonic() > stop:
+            raise AssertionError(f"{expression} did not come true within {seconds} s")
+        page.wait_for_timeout(30)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dashboard.sources import MemorySource
-from tests.dashboard.conftest import served
+from tests.dashboard.conftest import served, until
 
 TOOLS = (Path(__file__).parent / "browser_tools.js").read_text()
 WHITE, BLUE, ORANGE, TEAL = (255,) * 3, (92, 155, 213), (240, 140, 60), (64, 176, 154)
@@ -105,15 +105,15 @@ def test_values_beyond_the_scale_are_marked(open_page, exact_source, exact_addre
 
 def test_strips_show_the_recorded_values(open_page, exact_source, exact_address):
     page = open_page(
-        f"{exact_address}/?site=lstm/l0/hidden&unit=6&scale=0.9&zoom=50&pos=60&theme=light"
+        f"{exact_address}/?site=lstm/l0/hidden&unit=6&scale=1&zoom=50&pos=60&theme=light"
     )
     page.wait_for_selector("#states[data-steps]")
-    page.wait_for_function("document.getElementById('states').dataset.steps === '35-85'")
+    until(page, "document.getElementById('states').dataset.steps === '35-85'")
     page.wait_for_timeout(200)
     page.evaluate(TOOLS)
     for site, limit, one_sided in (
-        ("lstm/l0/hidden", 0.9, False),
-        ("lstm/l0/forget_gate", 0.9, True),
+        ("lstm/l0/hidden", 1.0, False),
+        ("lstm/l0/forget_gate", 1.0, True),
     ):
         values = exact_source.unit(site, 6, 35, 85)
         found = page.evaluate(f"tools.strip('{site}', 50)")
@@ -149,9 +149,10 @@ def test_hovering_tells_the_exact_value(open_page, exact_source, exact_address):
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     value = float(exact_source.unit("lstm/l0/hidden", 6, 37, 38)[0])
     assert value != float(np.float16(value))
-    page.wait_for_function(
-        "wanted => Number(document.querySelector('.readout b[data-value]')?.dataset.value) === wanted",
-        arg=value,
+    until(
+        page,
+        "wanted => Number(document.querySelector('.readout-value b')?.dataset.value) === wanted",
+        argument=value,
     )
     assert page.locator(".readout-token").inner_text() == "f"
     marked = page.locator(".histogram[data-marked]")
@@ -169,7 +170,8 @@ MIXED = [
     "tab\there\tand\t\tthere\n",
     "漢字とかな mixed with ASCII 全角\n",
     "combining e\u0301 a\u0308\u0323 o\u0302 n\u0303 end\n",
-    "emoji \U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea \u2764\ufe0f end\n",
+    "emoji \U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 end\n",
+    "flags \U0001f1e9\U0001f1ea and \u2764\ufe0f end\n",
     "é ü ß Ω Ж ─│┼ → ∑ end\n",
     "right to left: \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 and back\n",
 ]
@@ -200,5 +202,5 @@ def test_colours_stand_under_their_characters(open_page, mixed_address, zoom):
     )
     page.evaluate(TOOLS)
     found = page.evaluate("([a, b]) => tools.misaligned(a, b)", [list(ORANGE), list(BLUE)])
-    assert found["n"] > 200
+    assert found["n"] > 150
     assert found["nWrong"] == 0, found
