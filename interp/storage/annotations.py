@@ -22,6 +22,7 @@ from interp.storage.annotating import AnnotationPlan, write_annotation
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
 from interp.storage.hdf5 import ReadOnlyFile, check_format
+from interp.storage.image import write_hdf5
 from interp.storage.matrix import FilteredMatrix
 from interp.storage.packed import PackedStrings
 
@@ -119,12 +120,16 @@ class Annotations(Mapping[str, Annotation]):
         n_positions = recording.stream(plan.stream).n_positions
         fingerprint = recording.fingerprint
         self.directory.mkdir(exist_ok=True)
-        with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+
+        def build(file: h5py.File) -> None:
             file.attrs[schema.ATTR_FORMAT] = schema.RESULT_FORMAT
             file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
             file.attrs["result"] = "annotation"
             file.attrs[schema.FINGERPRINT] = fingerprint
             write_annotation(file, "values", plan, n_positions)
+
+        with replacing(path) as temporary, open(temporary, "r+b") as target:
+            write_hdf5(target.fileno(), build)
         return path
 
     def close(self) -> None:

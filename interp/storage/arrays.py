@@ -93,6 +93,10 @@ class LazyArray:
         values = self[:]
         return values if dtype is None else values.astype(dtype, copy=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a plain array: an open file cannot."""
+        return np.asarray, (self[:],)
+
     def __iter__(self) -> Iterator[Any]:
         for block in self.blocks():
             yield from block

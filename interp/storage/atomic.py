@@ -34,6 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(fd)
         os.replace(temporary, path)
         sync_directory(path.parent)
+    except StorageError as error:
+        raise StorageError(f"{path} cannot be written: {error}") from error
     except OSError as error:
         full = error.errno == errno.ENOSPC or "No space left" in str(error)
         reason = "the disk is full" if full else error.strerror or str(error)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -24,33 +23,29 @@ from interp.storage.annotating import write_annotation
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.plan import RecordingPlan, StreamPlan
 
-# Everything at multiples of 8: a counter then lies within one sector, and is written whole.
-_CREATION = {"locking": False, "alignment_threshold": 1, "alignment_interval": 8}
 
-
-def create_file(path: Path, plan: RecordingPlan) -> None:
-    """Write a recording that has everything but its values."""
-    with h5py.File(path, "w", **_CREATION) as file:
-        file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
-        file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
-        file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
-        file[schema.PROVENANCE] = json.dumps(dict(plan.provenance))
-        file[schema.SCHEDULE] = json.dumps(dict(plan.schedule))
-        file[schema.DIGESTS] = json.dumps(plan.part_digests())
-        _write_names(file, schema.STREAM_NAMES, list(plan.stream))
-        _write_names(file, schema.SITE_NAMES, list(plan.sites))
-        for stream in plan.streams:
-            _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
-        for number, annotation in enumerate(plan.annotations):
-            group = file.require_group(schema.ANNOTATIONS)
-            n_positions = plan.stream[annotation.stream].n_positions
-            write_annotation(group, str(number), annotation, n_positions)
-        activations = file.create_group(schema.ACTIVATIONS)
-        for name, site in plan.sites.items():
-            _reserve_site(activations, name, site, plan.n_rows(site))
-        if plan.predictions is not None:
-            _reserve_predictions(file.create_group(schema.PREDICTIONS), plan)
-        _reserve_progress(file.create_group(schema.PROGRESS), plan)
+def lay_out(file: h5py.File, plan: RecordingPlan) -> None:
+    """Fill an empty HDF5 file with everything of a recording but its values."""
+    file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
+    file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
+    file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
+    file[schema.PROVENANCE] = json.dumps(dict(plan.provenance))
+    file[schema.SCHEDULE] = json.dumps(dict(plan.schedule))
+    file[schema.DIGESTS] = json.dumps(plan.part_digests())
+    _write_names(file, schema.STREAM_NAMES, list(plan.stream))
+    _write_names(file, schema.SITE_NAMES, list(plan.sites))
+    for stream in plan.streams:
+        _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
+    for number, annotation in enumerate(plan.annotations):
+        group = file.require_group(schema.ANNOTATIONS)
+        n_positions = plan.stream[annotation.stream].n_positions
+        write_annotation(group, str(number), annotation, n_positions)
+    activations = file.create_group(schema.ACTIVATIONS)
+    for name, site in plan.sites.items():
+        _reserve_site(activations, name, site, plan.n_rows(site))
+    if plan.predictions is not None:
+        _reserve_predictions(file.create_group(schema.PREDICTIONS), plan)
+    _reserve_progress(file.create_group(schema.PROGRESS), plan)
 
 
 def _write_names(file: h5py.File, name: str, names: list[str]) -> None:
@@ -115,6 +110,7 @@ def reserve(
     """Set room aside for a data set: allocated at once, at its final place, and never filled."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_obj_track_times(False)  # the same run made again is the same file
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     if chunk is not None:
         properties.set_chunk(chunk)

@@ -23,6 +23,7 @@ from interp.storage import schema
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
 from interp.storage.hdf5 import ReadOnlyFile, check_format
+from interp.storage.image import write_hdf5
 from interp.storage.layout import reserve
 from interp.storage.rawio import open_locked, read_array, write_array
 
@@ -161,7 +162,8 @@ class View:
         """Lay out a view of which nothing is built yet."""
         recording = self._recording
         fingerprint = recording.fingerprint
-        with replacing(self.path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+
+        def build(file: h5py.File) -> None:
             file.attrs[schema.ATTR_FORMAT] = schema.VIEW_FORMAT
             file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
             file.attrs[schema.FINGERPRINT] = fingerprint
@@ -172,6 +174,9 @@ class View:
                 reserve(codes, name, (n_units, n_rows), np.dtype("i1"))
                 reserve(scales, name, (n_units,), np.dtype("<f4"))
             file.create_dataset(schema.VIEW_BUILT, data=np.zeros(len(recording.sites), "u1"))
+
+        with replacing(self.path) as temporary, open(temporary, "r+b") as target:
+            write_hdf5(target.fileno(), build)
 
     def _quantise(self, site: str, fd: int, progress: Progress | None) -> None:
         """Build one site, a strip of units at a time."""

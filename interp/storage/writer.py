@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -18,7 +17,8 @@ from interp.storage.difference import describe_difference
 from interp.storage.digests import checksum, fingerprint
 from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
 from interp.storage.hdf5 import open_recording_file
-from interp.storage.layout import Layout, create_file, read_layout, segment_rows
+from interp.storage.image import write_hdf5
+from interp.storage.layout import Layout, lay_out, read_layout, segment_rows
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
@@ -77,21 +77,21 @@ class RecordingWriter:
         StorageError
             If the disk is too small.
         """
-        path = Path(path)
+        path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
         replaced = _check_target(path, overwrite)
         _check_room(path, plan.n_bytes, replaced)
         draft = path.with_name(path.name + ".new")
         fd = open_locked(draft, str(path), create=True)
         try:
-            create_file(draft, plan)
+            write_hdf5(fd, lambda file: lay_out(file, plan))
             os.fsync(fd)
             _check_target(path, overwrite)
             os.replace(draft, path)
         except BaseException as error:
             draft.unlink(missing_ok=True)
             os.close(fd)
-            if isinstance(error, OSError):
-                raise _creation_error(path, error) from error
+            if isinstance(error, (OSError, StorageError)):
+                raise StorageError(f"{path} cannot be created: {error}") from error
             raise
         sync_directory(path.parent)
         return cls(path, plan, fd)
@@ -341,9 +341,3 @@ def _check_room(path: Path, needed: int, replaced: int) -> None:
             f"The recording takes {size_text(needed)}, but only {size_text(free)} are free for "
             f"{path}. Record fewer sites or documents, or choose another disk."
         )
-
-
-def _creation_error(path: Path, error: OSError) -> StorageError:
-    full = error.errno == errno.ENOSPC or "No space left" in str(error)
-    reason = "the disk is full" if full else str(error)
-    return StorageError(f"{path} cannot be created: {reason}.")

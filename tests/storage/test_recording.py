@@ -104,6 +104,14 @@ def test_more_of_indexing(indexed):
             lazy[wrong]
 
 
+def test_pickled_it_is_a_plain_array(indexed):
+    from multiprocessing.reduction import ForkingPickler
+
+    lazy, array = indexed
+    sent = ForkingPickler.loads(ForkingPickler.dumps(lazy))
+    np.testing.assert_array_equal(sent, array, strict=True)
+
+
 def test_far_apart_rows_of_a_long_site(tmp_path):
     example = small((30_000,), 4000, sites=[site("a/output", 33)], predictions=None)
     with open_recording(example.record(tmp_path / "run.h5")) as recording:

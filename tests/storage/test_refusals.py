@@ -142,6 +142,16 @@ def test_overwriting_on_purpose(tmp_path):
         other.check(recording)
 
 
+def test_a_link_keeps_pointing_to_the_recording(tmp_path):
+    (tmp_path / "big").mkdir()
+    link = tmp_path / "run.h5"
+    link.symlink_to(tmp_path / "big" / "real.h5")
+    small().record(link)
+    assert link.is_symlink()
+    with interp.open(link) as recording:
+        small().check(recording)
+
+
 def test_a_target_that_cannot_be(tmp_path):
     plan = small().plan()
     create = RecordingWriter.create
