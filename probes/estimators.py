@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 
-class _Standardising(BaseEstimator):  # type: ignore[misc]
+class _Standardising(BaseEstimator):
     """Keeps means and scales; a constant unit is left at zero."""
 
     def _fit_scale(self, X: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ class _Standardising(BaseEstimator):  # type: ignore[misc]
         return (X - self.mean_) / self.scale_
 
 
-class LogisticProbe(ClassifierMixin, _Standardising):  # type: ignore[misc]
+class LogisticProbe(ClassifierMixin, _Standardising):
     """Logistic regression on standardised activations.
 
     Parameters
@@ -82,7 +82,7 @@ class LogisticProbe(ClassifierMixin, _Standardising):  # type: ignore[misc]
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-class RidgeProbe(RegressorMixin, _Standardising):  # type: ignore[misc]
+class RidgeProbe(RegressorMixin, _Standardising):
     """Ridge regression whose penalty is chosen by generalised cross-validation.
 
     One eigendecomposition of the Gram matrix serves every penalty and every target.
@@ -137,7 +137,7 @@ class RidgeProbe(RegressorMixin, _Standardising):  # type: ignore[misc]
         return self._standardise(X) @ self.coef_.T + self.intercept_
 
 
-class KSparseProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class KSparseProbe(ClassifierMixin, BaseEstimator):
     """Logistic probe on the k units that tell the classes best, each alone.
 
     Parameters

@@ -169,8 +169,8 @@ def _word_numbers(recording: Any, concept: str) -> np.ndarray | None:
 def _task(
     labels: Labels, rows: tuple[Rows, Rows], n_fit: int, n_test: int, word: np.ndarray | None
 ) -> _Task:
-    samples = [Samples.of(part, n, word) for part, n in zip(rows, (n_fit, n_test), strict=True)]
-    y_fit, y_test = (labels.values[sample.rows.index] for sample in samples)
+    fit, test = Samples.of(rows[0], n_fit, word), Samples.of(rows[1], n_test, word)
+    y_fit, y_test = (labels.values[sample.rows.index] for sample in (fit, test))
     for y, which in ((y_fit, "selection"), (y_test, "test")):
         if len(np.unique(y)) < 2:
             raise InterpError(
@@ -178,7 +178,7 @@ def _task(
                 "record more documents, or try another split (seed, --seed)."
             )
     n_classes = {"binary": 2, "numeric": 0}.get(labels.kind, len(labels.categories or ()))
-    return _Task(labels.kind, *samples, y_fit, y_test, n_classes)
+    return _Task(labels.kind, fit, test, y_fit, y_test, n_classes)
 
 
 def _maker(

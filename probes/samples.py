@@ -68,6 +68,7 @@ class Samples:
                 )
             if len(self.parts) != len(self.offsets):
                 lengths = np.diff(np.append(self.offsets, len(self.parts)))
-                values = np.add.reduceat(values, self.offsets, axis=0) / lengths[:, None]
+                sums = np.add.reduceat(values, self.offsets, axis=0)
+                values = (sums / lengths[:, None]).astype(np.float32)
             blocks.append(values)
         return np.concatenate(blocks, axis=1)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import token as token_types
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from keyword import iskeyword
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def annotate_python(
     CorpusError
         If the source cannot be tokenized.
     """
-    pieces = list(_pieces(text, name))
+    pieces = list(_merged(_pieces(text, name), text))
     literals = list(_literals(pieces))
     single = [region for region, opening in literals if not _is_triple(opening)]
     triple = [region for region, opening in literals if _is_triple(opening)]
@@ -107,61 +108,70 @@ def _pieces(text: str, name: str) -> Iterator[_Piece]:
         for found in tokenize.generate_tokens(io.StringIO(text, newline="\n").readline):
             if found.type == tokenize.ERRORTOKEN and not found.string.isspace():
                 # Up to Python 3.11 such a token stands for what later versions raise.
-                raise SyntaxError(f"{found.string!r} in line {found.start[0]}")
+                problem = "unterminated" if found.string in ("'", '"') else "no token"
+                raise tokenize.TokenError(f"{problem}: {found.string!r}", found.start)
             if found.type != tokenize.ENDMARKER:
                 yield _Piece(found.type, found.string, offset(found.start), offset(found.end))
     except (tokenize.TokenError, SyntaxError) as error:
         message = str(error.args[0])
         if "multi-line statement" in message or "was never closed" in message:
             return
-        place = error.args[1] if len(error.args) > 1 else None
-        cut = "multi-line string" in message or "unterminated triple-quoted" in message
-        if cut and isinstance(place, tuple) and isinstance(place[0], int):
-            start = _literal_start(text, offset((place[0], max(0, place[1]))))
-            if start is not None:
-                yield _Piece(tokenize.STRING, text[start:], start, len(text))
-                return
-        raise CorpusError(
-            f"{name} is not Python that can be tokenized ({message}); annotate only Python "
-            "source, or name the language (--language)."
-        ) from error
+        start = _cut_literal(text, message, error.args[1:], offset)
+        if start is None:
+            raise CorpusError(
+                f"{name} is not Python that can be tokenized ({message}); annotate only Python "
+                "source, or name the language (--language)."
+            ) from error
+        yield _Piece(tokenize.STRING, text[start:], start, len(text))
 
 
-def _literal_start(text: str, near: int) -> int | None:
-    """Return where the triple-quoted literal begins whose start was reported near a place."""
-    marks = [i for i in (text.find('"""', max(0, near - 3)), text.find("'''", max(0, near - 3)))
-             if 0 <= i <= near + 4]  # fmt: skip
-    if not marks:
+def _cut_literal(
+    text: str, message: str, place: tuple[Any, ...], offset: Callable[[tuple[int, int]], int]
+) -> int | None:
+    """Return where the string begins that the text ends in, if that is what went wrong."""
+    is_triple = "multi-line string" in message or "unterminated triple-quoted" in message
+    if not place or not isinstance(place[0], tuple) or not isinstance(place[0][0], int):
         return None
-    start = min(marks)
-    while start > 0 and text[start - 1].lower() in "rbuft" and start > near - 3:
-        start -= 1
-    return start
+    if not is_triple and not message.startswith("unterminated"):
+        return None
+    # Python versions differ by one about columns, and in whether a prefix counts.
+    near = max(0, offset((place[0][0], max(0, place[0][1] - 1))))
+    marks = ('"""', "'''") if is_triple else ('"', "'")
+    found = [at for at in (text.find(mark, near) for mark in marks) if 0 <= at <= near + 4]
+    if not found or (not is_triple and "\n" in text[min(found) :].rstrip("\n")):
+        return None
+    return min(found)
 
 
 def _is_triple(opening: str) -> bool:
     return opening.endswith(('"""', "'''"))
 
 
-def _literals(pieces: list[_Piece]) -> Iterator[tuple[Region, str]]:
-    """Yield each string literal and its opening delimiter (prefix and marks)."""
-    depth, start, opening = 0, 0, ""
+def _merged(pieces: Iterable[_Piece], text: str) -> Iterator[_Piece]:
+    """Yield the pieces with every f-string as one literal, as Python up to 3.11 has it."""
+    depth, start = 0, 0
     for piece in pieces:
-        if piece.kind == tokenize.STRING and depth == 0:
-            marks = _opening(piece.string)
-            n = 3 if _is_triple(marks) else 1
-            is_closed = piece.string.endswith(marks[-n:]) and len(piece.string) >= len(marks) + n
-            yield Region(piece.start, piece.stop, len(marks), n if is_closed else 0), marks
-        elif piece.kind in _STARTS:
-            if depth == 0:
-                start, opening = piece.start, piece.string
+        if piece.kind in _STARTS:
+            start = start if depth else piece.start
             depth += 1
         elif piece.kind in _ENDS:
             depth -= 1
             if depth == 0:
-                yield Region(start, piece.stop, len(opening), len(piece.string)), opening
+                yield _Piece(tokenize.STRING, text[start : piece.stop], start, piece.stop)
+        elif depth == 0:
+            yield piece
     if depth:
-        yield Region(start, pieces[-1].stop, len(opening)), opening
+        yield _Piece(tokenize.STRING, text[start:], start, len(text))
+
+
+def _literals(pieces: list[_Piece]) -> Iterator[tuple[Region, str]]:
+    """Yield each string literal and its opening delimiter (prefix and marks)."""
+    for piece in pieces:
+        if piece.kind == tokenize.STRING:
+            marks = _opening(piece.string)
+            n = 3 if _is_triple(marks) else 1
+            is_closed = piece.string.endswith(marks[-n:]) and len(piece.string) >= len(marks) + n
+            yield Region(piece.start, piece.stop, len(marks), n if is_closed else 0), marks
 
 
 def _opening(literal: str) -> str:

@@ -53,6 +53,13 @@ def test_f_strings_are_one_literal_with_their_fields():
     assert not track[:start].any() and not track[text.rindex("'") :].any()
 
 
+def test_brackets_and_colons_inside_f_strings_are_text():
+    text = 'if f"{a[0]:>{w}}" == f(b):\n    pass\n'
+    tracks = annotate_python(text)
+    assert tracks["bracket_depth"][: text.index("==")].max() == 0
+    assert marked(text, "if_condition").strip(".") == text[2 : text.index(":\n")]
+
+
 def _nested_quotes() -> bool:
     try:
         ast.parse("x = f'a{b[\"k\"]}c'\n")
@@ -105,7 +112,13 @@ def test_calls(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "inside"),
-    [('x = """cut', '"cut'), ("x = (1,\n  'a',", "'a"), ("def f(a,\n", "")],
+    [
+        ('x = """cut', '"cut'),
+        ("x = f'cut", "'cut"),
+        ("x = 'a' + 'cut", "'a....'cut"),
+        ("x = (1,\n  'a',", "'a"),
+        ("def f(a,\n", ""),
+    ],
 )
 def test_a_document_that_is_cut_off_is_labelled_to_its_end(text, inside):
     assert marked(text, "string").strip(".") == inside
@@ -125,7 +138,7 @@ def test_form_feed_is_no_line_end():
 
 def test_source_that_is_not_python_is_refused_by_name():
     with pytest.raises(CorpusError, match="notes.txt is not Python"):
-        annotate_python("It isn't Python, is it?", "notes.txt")
+        annotate_python("It isn't Python.\nIs it?\n", "notes.txt")
 
 
 @given(st.text(alphabet="ab'\"\\#()[]:\n =if1", max_size=60))

@@ -226,7 +226,7 @@ def test_the_command(path, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_labelled_is_refused(tmp_path):
-    path = make(tmp_path, ["It isn't Python."])
+    path = make(tmp_path, ["It isn't Python.\nIs it?"])
     with pytest.raises(CorpusError, match=r"doc0.py is not Python"):
         annotate_recording(path, ["string"])
     assert "quotation" in annotate_recording(path, ["quotation"])
