@@ -48,6 +48,7 @@ def to_storage(
     dtype: torch.dtype,
     lengths: np.ndarray,
     allow_nonfinite: bool = False,
+    out: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, Misfit | None]:
     """Return `values` in the storage type on the CPU, and the first that does not fit.
 
@@ -61,6 +62,8 @@ def to_storage(
         Real positions of each row; in the padding anything may stand.
     allow_nonfinite : bool
         Keep NaN and infinities that the model itself computed; they are then its values.
+    out : Tensor (n_rows, n_steps, n_units), optional
+        On the CPU, of type `dtype`; takes the values.
     """
     source = values.detach()
     limit = torch.finfo(dtype).max
@@ -74,10 +77,10 @@ def to_storage(
     if source.device.type != "cpu":
         # Convert first: half the bytes cross the bus.
         source = source.to(dtype).cpu()
-    stored = source.to(dtype).contiguous()
-    if stored.data_ptr() == values.data_ptr():
-        # The model may reuse its buffer while the writer still waits for these rows.
-        stored = stored.clone()
+    if out is None:
+        # Never the model's own memory: it may use it again while the writer still waits.
+        out = torch.empty(source.shape, dtype=dtype)
+    stored = out.copy_(source)
     return stored.numpy(), misfit
 
 

@@ -14,7 +14,7 @@ from interp.capture import Recorder
 from interp.errors import CaptureError, StorageError
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.encoding import Batch, Feed
-from interp.extraction.pipeline import StepResult
+from interp.extraction.pipeline import Buffers, StepResult
 from interp.extraction.predictions import StepPredictions, predict
 from interp.extraction.schedule import Step
 from interp.extraction.state import keep_rows
@@ -78,8 +78,12 @@ class Engine:
         self._state, self._state_rows = (state, n_rows) if self._carries else (None, n_rows)
         return batch, logits
 
-    def run(self, step: Step, recorder: Any) -> StepResult:
+    def run(
+        self, step: Step, recorder: Any, buffers: Callable[[], Buffers] = Buffers
+    ) -> StepResult:
         """Run a step under an active recorder and return what it adds to the recording.
+
+        `buffers` gives the memory for the values; it is asked when the model has run.
 
         Raises
         ------
@@ -90,8 +94,12 @@ class Engine:
         """
         batch, logits = self.forward(step)
         captured = recorder.take()
-        values = {name: self._stored(name, part.values, step) for name, part in captured.items()}
-        return StepResult(values, step.lengths, step.segment, self._predictions(batch, logits))
+        into = buffers()
+        values = {
+            name: self._stored(name, part.values, step, into) for name, part in captured.items()
+        }
+        said = self._predictions(batch, logits)
+        return StepResult(values, step.lengths, step.segment, said, into)
 
     def time_step(self, step: Step, recorder: Any) -> float:
         """Return the seconds that a step takes, its results thrown away."""
@@ -104,7 +112,7 @@ class Engine:
             return None
         return predict(logits, batch.targets, self._top_k)
 
-    def _stored(self, site: str, values: torch.Tensor, step: Step) -> np.ndarray:
+    def _stored(self, site: str, values: torch.Tensor, step: Step, into: Buffers) -> np.ndarray:
         expected = (len(step.documents), step.n_steps)
         per_document = values.ndim == 2 and len(values) == expected[0]
         if not per_document and (values.ndim != 3 or tuple(values.shape[:2]) != expected):
@@ -115,7 +123,8 @@ class Engine:
             )
         cube = values if values.ndim == 3 else values[:, None, :]
         real = step.lengths if values.ndim == 3 else np.ones_like(step.lengths)
-        stored, misfit = to_storage(cube, self._dtype, real, self._allow_nonfinite)
+        out = into.take(site, tuple(cube.shape), self._dtype)
+        stored, misfit = to_storage(cube, self._dtype, real, self._allow_nonfinite, out)
         if misfit is not None:
             place = self._where(int(step.documents[misfit.row]), step.start + misfit.step)
             raise StorageError(overflow_message(site, misfit, place, self._dtype_name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -10,12 +11,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from interp.extraction.predictions import StepPredictions
 
 #: Steps that wait to be written, at most; with the one being written and the one being computed
 #: this bounds the memory of a run.
-QUEUE_STEPS = 2
+QUEUE_STEPS = 1
+
+
+class Buffers:
+    """Memory for the values of one step, used again for later steps.
+
+    Fresh memory for every step would cost its pages anew each time, and leave it to chance how
+    much a run holds.
+    """
+
+    def __init__(self) -> None:
+        self._flat: dict[str, torch.Tensor] = {}
+
+    def take(self, site: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return an uninitialised tensor on the CPU; the one before for this site is void."""
+        size = math.prod(shape)
+        flat = self._flat.get(site)
+        if flat is None or flat.dtype != dtype or len(flat) < size:
+            flat = self._flat[site] = torch.empty(size, dtype=dtype)
+        return flat[:size].view(shape)
 
 
 @dataclass(frozen=True)
@@ -32,12 +53,15 @@ class StepResult:
         Segment of the first row; the others follow.
     predictions : StepPredictions or None
         None when no predictions are recorded.
+    buffers : Buffers or None
+        Where the values lie, to be used again once they are written.
     """
 
     values: dict[str, np.ndarray]
     lengths: np.ndarray
     segment: int
     predictions: StepPredictions | None
+    buffers: Buffers | None = None
 
 
 class StepWriter(Protocol):
@@ -84,12 +108,24 @@ class WriterThread:
         self._interval_s = commit_interval_s
         self._on_written = on_written or (lambda n_positions: None)
         self._queue: queue.Queue[StepResult | None] = queue.Queue(QUEUE_STEPS)
+        self._free: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
+        for _ in range(QUEUE_STEPS + 2):
+            self._free.put(Buffers())
         self._error: BaseException | None = None
         self._hurry = False
         self._written = writer.done_segments
         self._committed = writer.done_segments
         self._thread = threading.Thread(target=self._run, name="interp-writer", daemon=True)
         self._thread.start()
+
+    def buffers(self) -> Buffers:
+        """Return free memory for a step, waiting for it; raises what the thread met."""
+        while True:
+            self._raise_error()
+            try:
+                return self._free.get(timeout=0.2)
+            except queue.Empty:
+                continue
 
     def submit(self, result: StepResult) -> None:
         """Queue one step, waiting while the queue is full; raises what the thread met."""
@@ -140,6 +176,8 @@ class WriterThread:
         try:
             while (result := self._queue.get()) is not None and not self._hurry:
                 self._write(result)
+                if result.buffers is not None:
+                    self._free.put(result.buffers)
                 self._on_written(int(result.lengths.sum()))
                 if time.monotonic() - last >= self._interval_s:
                     self._commit()

@@ -198,7 +198,7 @@ class TextRun:
                     self._engine.forward(step)
                     recorder.take()
                     continue
-                result = self._engine.run(step, recorder)
+                result = self._engine.run(step, recorder, thread.buffers)
                 losses.add(result.predictions)
                 thread.submit(result)
 

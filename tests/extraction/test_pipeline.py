@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
-from interp.extraction.pipeline import QUEUE_STEPS, StepResult, WriterThread
+from interp.extraction.pipeline import QUEUE_STEPS, Buffers, StepResult, WriterThread
 
 
 class Writer:
@@ -95,3 +96,36 @@ def test_the_queue_is_bounded():
     gate.set()
     other.join(10)
     assert thread.finish() == 10
+
+
+def test_memory_is_used_again_only_after_it_was_written():
+    gate = threading.Event()
+    writer = Writer(gate=gate)
+    thread = WriterThread(writer, commit_interval_s=1000)
+    sets = [thread.buffers() for _ in range(QUEUE_STEPS + 2)]
+    for segment, buffers in enumerate(sets[:-1]):
+        values = buffers.take("a", (1, 1, 2), torch.float16).fill_(segment)
+        thread.submit(StepResult({"a": values.numpy()}, np.array([1]), segment, None, buffers))
+    gate.set()
+    assert thread.buffers() is sets[0]
+    assert thread.buffers() is sets[1]
+    thread.finish()
+    assert [values.max() for _, _, values in writer.written] == [0, 1]
+
+
+def test_an_error_reaches_who_waits_for_memory():
+    thread = WriterThread(Writer(fail_at=0), commit_interval_s=1000)
+    for _ in range(QUEUE_STEPS + 2):
+        thread.buffers()
+    thread.submit(result(0, [1]))
+    with pytest.raises(OSError, match="broken"):
+        thread.buffers()
+
+
+def test_memory_grows_to_the_largest_step_only():
+    buffers = Buffers()
+    first = buffers.take("a", (4, 5, 6), torch.float16)
+    assert first.shape == (4, 5, 6)
+    again = buffers.take("a", (2, 5, 6), torch.float16)
+    assert again.data_ptr() == first.data_ptr()
+    assert buffers.take("b", (1,), torch.float32).dtype == torch.float32
