@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import interp
+from interp.selection import Place
 from probes.evaluation import evaluate
 from probes.findings import Ranking
 from probes.ranking import rank
 from probes.results import write_result
+from probes.search import search_units, similar_places
 from probes.sweep import Sweep, sweep
 
 
@@ -81,3 +83,46 @@ def probe_recording(
         for report in found.reports if save else ():
             write_result(recording, "probe", report.concept, report.parameters, report.to_dict())
     return found
+
+
+def search_recording(
+    path: Path,
+    positions: str,
+    sites: Sequence[str] | None = None,
+    n_best: int = 10,
+    n_units: int = 5,
+) -> dict[str, Any]:
+    """Return the units that stretches of text have in common, and places like them.
+
+    Parameters
+    ----------
+    path : Path
+        A recording.
+    positions : str
+        Such as ``doc3:100-160,doc5`` (see :mod:`interp.selection`).
+    sites : sequence of str, optional
+        Names or patterns; default: all.
+    n_best : int
+        How many units and places.
+    n_units : int
+        How many units decide what is a similar place.
+
+    Returns
+    -------
+    dict
+        ``units`` and ``places``, JSON-able; a place with its text and where it is.
+    """
+    with interp.open(path) as recording:
+        stream = recording.stream()
+        ranges = [Place.parse(part).rows(stream) for part in positions.split(",")]
+        units = search_units(recording, ranges, sites, n_best=n_best)
+        places = similar_places(recording, ranges, units[:n_units], n_best=n_best)
+        shown = []
+        for place in places:
+            document = stream.documents[place.document]
+            first, last = place.start - document.start, place.stop - document.start - 1
+            text = "".join(stream.tokens[place.start : place.stop]) if stream.tokens else ""
+            shown.append(
+                place.to_dict() | {"where": f"doc{place.document}:{first}-{last}", "text": text}
+            )
+        return {"units": [unit.to_dict() for unit in units], "places": shown}

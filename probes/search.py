@@ -35,8 +35,10 @@ class FoundUnit:
     sign : int
         1 if it is high there, -1 if it is low.
     score : float
-        In [0.5, 1]: the chance that a position of a range is further on the unit's side than a
-        position elsewhere, averaged over the ranges (AUROC, each range counting the same).
+        In [0.5, 1]: the chance that a position of a range is further on the unit's side than
+        another one, averaged over the ranges (AUROC, each range counting the same). Half of it
+        compares with positions anywhere, half with as many right before and after the range:
+        otherwise units that only know where in a document they are would come first.
     worst : float
         The same for the range where it holds least.
     inside, outside : float
@@ -116,6 +118,7 @@ def search_units(
     n_positions = int(recording.streams[where].document_start[-1])
     inside = _check_ranges(ranges, n_positions)
     elsewhere = _elsewhere(inside, n_positions, background)
+    around = _surroundings(inside, np.asarray(recording.streams[where].document_start))
     chosen = sites_of(recording, sites, where)
     blocks = [
         (site, start, min(start + _UNITS_AT_ONCE, recording.sites[site].n_units))
@@ -130,8 +133,18 @@ def search_units(
         out = np.concatenate([_by_unit(array[a:b, start:stop]) for a, b in elsewhere], axis=1)
         out.sort(axis=1)
         parts = [_by_unit(array[a:b, start:stop]) for a, b in inside]
+        near = [
+            np.concatenate([_by_unit(array[a:b, start:stop]) for a, b in runs], axis=1)
+            for runs in around
+        ]
         return [
-            _found(recording.sites[site], start + i, out[i], [part[i] for part in parts])
+            _found(
+                recording.sites[site],
+                start + i,
+                out[i],
+                [part[i] for part in parts],
+                [values[i] for values in near],
+            )
             for i in range(stop - start)
         ]
 
@@ -167,6 +180,16 @@ def _elsewhere(
         n_runs = max(1, background // _RUN)
         starts = np.linspace(0, n_positions - _RUN, n_runs).astype(np.int64)
         runs = [(int(a), int(a) + _RUN) for a in starts] if n_positions > _RUN else runs
+    found = _without(runs, inside)
+    if not found:
+        raise InterpError("Everything is selected, so there is nothing to compare with.")
+    return found
+
+
+def _without(
+    runs: Sequence[tuple[int, int]], inside: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return the runs without what lies inside the ranges."""
     found: list[tuple[int, int]] = []
     for start, stop in runs:
         at = start
@@ -177,8 +200,20 @@ def _elsewhere(
                 at = max(at, b)
         if at < stop:
             found.append((at, stop))
-    if not found:
-        raise InterpError("Everything is selected, so there is nothing to compare with.")
+    return found
+
+
+def _surroundings(
+    inside: Sequence[tuple[int, int]], document_start: np.ndarray
+) -> list[list[tuple[int, int]]]:
+    """Return for each range the runs right before and after it, in its documents."""
+    found = []
+    for start, stop in inside:
+        length = stop - start
+        first = int(document_start[np.searchsorted(document_start, start, side="right") - 1])
+        last = int(document_start[np.searchsorted(document_start, stop, side="left")])
+        near = [(max(first, start - length), start), (stop, min(last, stop + length))]
+        found.append(_without(near, inside) or [(start, start)])
     return found
 
 
@@ -188,9 +223,18 @@ def _by_unit(values: np.ndarray) -> np.ndarray:
 
 
 def _found(
-    site: SiteDescription, unit: int, ordered: np.ndarray, parts: Sequence[np.ndarray]
+    site: SiteDescription,
+    unit: int,
+    ordered: np.ndarray,
+    parts: Sequence[np.ndarray],
+    near: Sequence[np.ndarray],
 ) -> FoundUnit:
     places = np.array([_quantile(ordered, part).mean() for part in parts])
+    local = [
+        _quantile(np.sort(values), part).mean() if len(values) else place
+        for values, part, place in zip(near, parts, places, strict=True)
+    ]
+    places = (places + local) / 2
     sign = 1 if places.mean() >= 0.5 else -1
     signed = places if sign > 0 else 1 - places
     # NaN sorts to the end and leaves no place to compare with.

@@ -13,8 +13,12 @@ import typer
 def rank(
     recording: Annotated[Path, typer.Argument(help="Recording.")],
     concept: Annotated[
-        list[str], typer.Option(help="An annotation or a built-in concept. Repeatable.")
-    ],
+        list[str] | None, typer.Option(help="An annotation or a built-in concept. Repeatable.")
+    ] = None,
+    positions: Annotated[
+        str | None,
+        typer.Option(help="Instead of a concept: stretches of text, such as doc3:100-160,doc5."),
+    ] = None,
     sites: Annotated[
         list[str] | None, typer.Option(help="Sites or patterns; default: all. Repeatable.")
     ] = None,
@@ -43,13 +47,27 @@ def rank(
     the other half. The null says what the best of all units reaches when label tracks are swapped
     between documents.
 
+    With --positions: the units that are on in these stretches and off elsewhere, or the other way
+    round, and other places where they behave the same way.
+
     Example: interp rank run.h5 --concept string --sites "lstm/*"
+
+    Example: interp rank run.h5 --positions doc3:100-160
     """
+    from interp.errors import InterpError
     from interp.showing import import_ours
 
     import_ours("probes")
     from probes.commands import rank_recording
 
+    if bool(concept) == bool(positions):
+        raise InterpError(
+            "Rank by a --concept (an annotation or a built-in one) or by --positions."
+        )
+    if positions:
+        _search(recording, positions, sites, best, as_json)
+        return
+    assert concept
     sizes = [2**i for i in range(12) if 2**i <= curve]
     rankings = rank_recording(
         recording, concept, save, sites=sites, by=by, n_best=best, curve=sizes,
@@ -63,6 +81,27 @@ def rank(
         return
     for ranking in rankings:
         _print(ranking)
+
+
+def _search(
+    path: Path, positions: str, sites: list[str] | None, n_best: int, as_json: bool
+) -> None:
+    from probes.commands import search_recording
+
+    found = search_recording(path, positions, sites, n_best)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for unit in found["units"]:
+        print(
+            f"{unit['unit']}  {'on' if unit['sign'] > 0 else 'off'}  {unit['score']:.3f} "
+            f"(least {unit['worst']:.3f})  median {unit['inside']:.3g}, "
+            f"elsewhere {unit['outside']:.3g}"
+        )
+    print("Places where the first of them behave the same way:")
+    for place in found["places"]:
+        text = place["text"] if len(place["text"]) <= 60 else place["text"][:57] + "..."
+        print(f"{place['where']}  {place['score']:.2f}  {text!r}")
 
 
 def _rows(ranking: Any) -> list[dict[str, Any]]:

@@ -1,10 +1,14 @@
 """From ranges to units and from units to similar places."""
 
+import json
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import interp
 import probes
+from interp.cli.main import app
 from interp.errors import InterpError
 from tests.probes.planted import SITE, write_recording
 
@@ -57,3 +61,14 @@ def test_similar_places_are_the_other_events(recording):
 def test_ranges_that_cannot_be_searched(recording, ranges, message):
     with pytest.raises(InterpError, match=message):
         probes.search_units(recording, ranges)
+
+
+def test_the_command_searches_by_positions(recording):
+    command = ["rank", str(recording.path), "--positions", "doc0:210-239,doc1:410-439"]
+    found = json.loads(CliRunner().invoke(app, [*command, "--json", "--best", "4"]).stdout)
+    assert [unit["unit"] for unit in found["units"][:2]] == [f"{SITE}:7", f"{SITE}:9"]
+    assert found["places"][0]["where"].startswith("doc")
+    shown = CliRunner().invoke(app, command).stdout
+    assert f"{SITE}:9  off" in shown and "behave the same way" in shown
+    for wrong in (["rank", str(recording.path)], [*command, "--concept", "string"]):
+        assert isinstance(CliRunner().invoke(app, wrong).exception, InterpError)
