@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from interp.errors import SiteError, unknown_name
@@ -112,6 +113,7 @@ class SiteName:
         return "/".join([*parts, escape(self.signal)])
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, name: str) -> SiteName:
         """Take a site's name apart.
 
@@ -139,6 +141,7 @@ def _malformed(name: str) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def escape(text: str) -> str:
     """Return `text` with the characters that mean something in a site's name percent-escaped.
 

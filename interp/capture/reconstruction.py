@@ -15,11 +15,14 @@ from torch import Tensor
 
 from interp.capture.products import affine
 from interp.capture.scan import scan_
-from interp.capture.steps import Steps
+from interp.capture.steps import Block, Steps
 from interp.sites import CELL, GRU_GATES, LSTM_GATES
 
-_BLOCK = 1 << 20
-"""Values of gates that are worked on at a time, so that they stay in the processor's cache."""
+_BLOCK = 1 << 24
+"""Values of gates that are computed at a time, so that what is needed only on the way takes no
+more memory for a long sequence."""
+_CACHED = 1 << 20
+"""Values of gates that are passed over at a time, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +108,25 @@ def lstm_signals(
     dict of str to Tensor
         (rows, n_units) each.
     """
-    gates = set(signals).intersection(LSTM_GATES)
-    needed = [g for g in LSTM_GATES if g in gates or (CELL in signals and g != LSTM_GATES[3])]
+    needed = [g for g in LSTM_GATES if g in signals or (CELL in signals and g != LSTM_GATES[3])]
     chosen = weights.of_gates([LSTM_GATES.index(gate) for gate in needed], 4)
-    block = _preactivations(data, steps.previous(hidden, state[0]), chosen)
-    values = dict(zip(needed, block.chunk(len(needed), -1), strict=True))
-    i, f, g = (values.get(name) for name in LSTM_GATES[:3])
-    cells = torch.empty_like(f, memory_format=torch.contiguous_format) if CELL in signals else None
-    initial = previous = state[-1].to(block.dtype)
-    for rows, sizes in steps.blocks(_BLOCK // block.shape[1]):
-        _activate_(block[rows], None if g is None else g[rows])
-        if cells is not None:
-            torch.mul(i[rows], g[rows], out=cells[rows])
-            previous = scan_(f[rows], cells[rows], previous, initial, sizes, steps.reverse)
-    found = {name: values[name] for name in needed if name in gates}
-    if len(found) < len(needed):
-        found = {name: part.clone() for name, part in found.items()}  # so the block can be freed
-    return found if cells is None else {CELL: cells, **found}
+    cell_gate = needed.index(LSTM_GATES[2]) if LSTM_GATES[2] in needed else None
+    kept = _Kept(needed, signals, len(data), state[1])
+    preactivations = _Preactivations(chosen, len(data))
+    initial = cell = state[1]
+    for block in steps.blocks(_BLOCK // len(chosen.input)):
+        gates = preactivations(data[block.rows], steps.previous(hidden, state[0], block))
+        parts = gates.chunk(len(needed), -1)
+        cells = kept.rows(CELL, block) if CELL in signals else None
+        for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // gates.shape[1]):
+            rows = small.rows
+            _activate_(gates[rows], None if cell_gate is None else parts[cell_gate][rows])
+            if cells is not None:
+                torch.mul(parts[0][rows], parts[2][rows], out=cells[rows])
+                forget = parts[1][rows]
+                cell = scan_(forget, cells[rows], cell, initial, small.sizes, steps.reverse)
+        kept.put(block, parts)
+    return kept.values
 
 
 def gru_signals(
@@ -137,57 +142,89 @@ def gru_signals(
         g for g in GRU_GATES if g in signals or (GRU_GATES[2] in signals and g != GRU_GATES[1])
     ]
     chosen = weights.of_gates([GRU_GATES.index(gate) for gate in needed], 3)
-    previous = steps.previous(hidden, state[0])
-    block = affine(data, chosen.input, chosen.input_bias)
-    other = affine(previous, chosen.hidden, chosen.hidden_bias)
-    values = dict(zip(needed, block.chunk(len(needed), -1), strict=True))
-    others = dict(zip(needed, other.chunk(len(needed), -1), strict=True))
-    r, n = values.get(GRU_GATES[0]), values.get(GRU_GATES[2])
-    for rows, _ in steps.blocks(_BLOCK // block.shape[1]):
-        for gate in GRU_GATES[:2]:
-            if gate in values:
-                values[gate][rows].add_(others[gate][rows]).sigmoid_()
-        if n is not None:
-            _tanh_(n[rows].addcmul_(r[rows], others[GRU_GATES[2]][rows]))
-    found = {name: values[name] for name in needed if name in signals}
-    if len(found) < len(needed):
-        found = {name: part.clone() for name, part in found.items()}
-    return found
+    kept = _Kept(needed, signals, len(data), state[0])
+    for block in steps.blocks(_BLOCK // len(chosen.input)):
+        gates = affine(data[block.rows], chosen.input, chosen.input_bias)
+        previous = steps.previous(hidden, state[0], block)
+        others = affine(previous, chosen.hidden, chosen.hidden_bias).chunk(len(needed), -1)
+        parts = gates.chunk(len(needed), -1)
+        for name, part, other in zip(needed, parts, others, strict=True):
+            if name == GRU_GATES[2]:
+                _activate_(part.addcmul_(parts[0], other), part)
+            else:
+                part.add_(other).sigmoid_()
+        kept.put(block, parts)
+    return kept.values
 
 
-def _preactivations(data: Tensor, previous: Tensor, weights: Weights) -> Tensor:
-    """Return W_i x + W_h h + b for all rows.
+class _Kept:
+    """The signals that were asked for, filled block by block.
 
-    One product over [x, h] saves a pass over the result; with fewer rows than columns, copying
-    the weights side by side would cost more than that.
+    A single block is kept as it is, gates side by side, where all of it was asked for; several
+    are copied together while they are in the cache, which takes less memory than joining them.
     """
-    if len(data) < data.shape[1] + previous.shape[1]:
-        block = affine(data, weights.input, weights.bias)
-        return block.add_(affine(previous, weights.hidden, None))
-    both = torch.cat([weights.input, weights.hidden], 1)
-    return affine(torch.cat([data, previous], 1), both, weights.bias)
+
+    def __init__(
+        self, needed: Sequence[str], signals: Sequence[str], n_rows: int, like: Tensor
+    ) -> None:
+        self._needed = needed
+        self._n_rows = n_rows
+        self._like = like
+        self._whole = set(needed) <= set(signals)
+        self._signals = set(signals)
+        self.values: dict[str, Tensor] = {}
+
+    def rows(self, name: str, block: Block) -> Tensor:
+        """Return the place for a block of a signal."""
+        if name not in self.values:
+            self.values[name] = self._like.new_empty(self._n_rows, self._like.shape[1])
+        return self.values[name][block.rows]
+
+    def put(self, block: Block, parts: Sequence[Tensor]) -> None:
+        """Keep the gates of a block that were asked for."""
+        is_only = block.rows.stop - block.rows.start == self._n_rows
+        for name, part in zip(self._needed, parts, strict=True):
+            if name in self._signals:
+                if is_only and self._whole:
+                    self.values[name] = part
+                else:
+                    self.rows(name, block).copy_(part)
 
 
-def _activate_(block: Tensor, cell_gate: Tensor | None) -> None:
-    """Apply the sigmoid to a block of gates, and tanh to the cell gate inside it."""
+class _Preactivations:
+    """W_i x + W_h h + b for block after block of rows.
+
+    One product over [x, h] saves a pass over the result; where there are fewer rows than columns
+    in all, copying the weights side by side would cost more than that.
+    """
+
+    def __init__(self, weights: Weights, n_rows: int) -> None:
+        self._weights = weights
+        self._bias = weights.bias
+        self._both = None
+        if n_rows >= weights.input.shape[1] + weights.hidden.shape[1]:
+            self._both = torch.cat([weights.input, weights.hidden], 1)
+
+    def __call__(self, data: Tensor, previous: Tensor) -> Tensor:
+        if self._both is not None:
+            return affine(torch.cat([data, previous], 1), self._both, self._bias)
+        block = affine(data, self._weights.input, self._bias)
+        return block.add_(affine(previous, self._weights.hidden, None))
+
+
+def _activate_(gates: Tensor, cell_gate: Tensor | None) -> None:
+    """Apply tanh to the cell gate, which lies inside `gates`, and the sigmoid to the rest.
+
+    Torch's float32 tanh on a CPU takes up to ten times as long as its sigmoid; 2 σ(2x) - 1 is
+    within 1.2e-7 of it.
+    """
     if cell_gate is None:
-        block.sigmoid_()
-    elif _has_slow_tanh(block):
+        gates.sigmoid_()
+    elif gates.dtype == torch.float32 and gates.device.type == "cpu":
         cell_gate.mul_(2)
-        block.sigmoid_()
+        gates.sigmoid_()
         cell_gate.mul_(2).sub_(1)
     else:
         tanh = cell_gate.tanh()
-        block.sigmoid_()
+        gates.sigmoid_()
         cell_gate.copy_(tanh)
-
-
-def _tanh_(values: Tensor) -> Tensor:
-    if _has_slow_tanh(values):
-        return values.mul_(2).sigmoid_().mul_(2).sub_(1)
-    return values.tanh_()
-
-
-def _has_slow_tanh(values: Tensor) -> bool:
-    """Whether tanh x is taken as 2 σ(2x) - 1, which is within 1.2e-7 and up to ten times faster."""
-    return values.dtype == torch.float32 and values.device.type == "cpu"

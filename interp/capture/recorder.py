@@ -16,7 +16,7 @@ import interp.capture.recurrent
 import interp.capture.softmax_rule  # noqa: F401  (these register their handlers)
 from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames
-from interp.capture.records import Captured
+from interp.capture.records import Captured, Store
 from interp.capture.session import TRAIN_MODE, Session
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError, SiteError, unknown_name
@@ -96,6 +96,7 @@ class Recorder:
         self._lengths = _as_lengths(lengths)
         self._session: Session | None = None
         self._is_open = False
+        self._order: list[str] = []
 
     def __enter__(self) -> Recorder:
         if self._is_open:
@@ -112,7 +113,7 @@ class Recorder:
             self._attention,
         )
         session.open()
-        self._session, self._is_open = session, True
+        self._session, self._is_open, self._order = session, True, []
         return self
 
     def __exit__(
@@ -123,7 +124,7 @@ class Recorder:
     ) -> None:
         self._is_open = False
         self._opened().close()
-        if kind is None:
+        if kind is None and (not self._order or len(self._order) != len(self._settled())):
             self._check_fired()
 
     @property
@@ -183,9 +184,11 @@ class Recorder:
         CaptureError
             When a site was called several times since the last `take`.
         """
-        order = self._check_fired()
-        taken = self._settled().take()
-        return {name: taken[name] for name in order if name in taken}
+        store = self._settled()
+        if len(self._order) != len(store):
+            self._order = self._check_fired()
+        taken = store.take()
+        return {name: taken[name] for name in self._order if name in taken}
 
     def set_lengths(self, lengths: Tensor | None) -> None:
         """Give the steps of each row, (batch,), of the padded batches that follow."""
@@ -198,7 +201,7 @@ class Recorder:
             raise CaptureError("Nothing is recorded yet: run the model inside `with recorder:`.")
         return self._session
 
-    def _settled(self) -> Any:
+    def _settled(self) -> Store:
         store = self._opened().store
         store.end_forward()
         return store

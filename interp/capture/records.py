@@ -46,6 +46,10 @@ class Store:
 
     def __init__(self) -> None:
         self._sites: dict[str, _Site] = {}
+        self._has_steps = False
+
+    def __len__(self) -> int:
+        return len(self._sites)
 
     def __contains__(self, name: str) -> bool:
         return name in self._sites
@@ -61,6 +65,7 @@ class Store:
     def add_step(self, description: SiteDescription, values: Tensor) -> None:
         """Append one step, (batch, n_units), to the call that `end_forward` will close."""
         self._site(description).steps.append(values)
+        self._has_steps = True
 
     def drop(self, name: str) -> None:
         """Forget a site, as if it had never fired."""
@@ -78,6 +83,9 @@ class Store:
         Steps of unequal shapes (a batch that shrinks) stay separate calls. Steps of an attention
         site, (batch, n_heads, queries, ...), are joined along the queries.
         """
+        if not self._has_steps:
+            return
+        self._has_steps = False
         for site in self._sites.values():
             if not site.steps:
                 continue

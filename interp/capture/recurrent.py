@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,7 +219,7 @@ def handle(
     if not wanted:
         return function(*args, **kwargs)
     result, runs = _run(call, places[-1].module)
-    with torch.no_grad():
+    with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
         for place, layer, reverse, signals in wanted:
             _record(place, runs[layer], layer, reverse, signals, layer == call.n_layers - 1)
     return result
@@ -270,14 +271,20 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
         shape = data.shape[:2]
         sizes = [shape[1]] * shape[0]
     dtype = hidden.dtype
+    weights = Weights.of([weight.detach() for weight in mine], call.has_biases)
+    state = [part[int(reverse)].detach() for part in call.state]
     wide = torch.promote_types(dtype, torch.float32)
+    if not data.dtype == weights.input.dtype == dtype == wide:
+        # As the kernel sees them (autocast rounds what it is given), in a type to compute in.
+        data, *state = (part.to(dtype).to(wide) for part in (data, *state))
+        weights, hidden = weights.to(dtype).to(wide), hidden.to(wide)
     derive = gru_signals if call.function is torch.gru else lstm_signals
     values = derive(
-        data.to(dtype).to(wide).reshape(-1, data.shape[-1]),
-        hidden.to(wide).reshape(-1, hidden.shape[-1]),
-        [part[int(reverse)].detach().to(dtype).to(wide) for part in call.state],
-        Weights.of([weight.detach() for weight in mine], call.has_biases).to(dtype).to(wide),
+        data.reshape(-1, data.shape[-1]),
+        hidden.reshape(-1, hidden.shape[-1]),
+        state,
+        weights,
         Steps(sizes, reverse),
         signals,
     )
-    return {name: part.to(dtype).unflatten(0, shape) for name, part in values.items()}
+    return {name: part.to(dtype).view(*shape, -1) for name, part in values.items()}

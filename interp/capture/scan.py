@@ -11,7 +11,7 @@ from torch import Tensor
 _MAX_WIDTH = 256
 """Up to this many values a step, the call of one operation per step costs more than the
 arithmetic, and the scan in chunks is faster (measured; see benchmarks/capture.py)."""
-_MIN_STEPS = 64
+_MIN_STEPS = 32
 
 
 def scan_(
@@ -41,6 +41,7 @@ def scan_(
         The cells after the step that is read last.
     """
     batch, n_steps = sizes[0], len(sizes)
+    previous = previous[:batch] if not reverse else previous
     if batch != sizes[-1] or (reverse and len(previous) != batch):
         return _scan_ragged_(forget, cells, previous, initial, sizes, reverse)
     forget, cells = forget.unflatten(0, (n_steps, batch)), cells.view(n_steps, batch, -1)

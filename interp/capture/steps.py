@@ -16,6 +16,25 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 
 @dataclass(frozen=True)
+class Block:
+    """A run of whole steps.
+
+    Attributes
+    ----------
+    rows : slice
+        Its rows.
+    steps : slice
+        Its steps.
+    sizes : sequence of int
+        Rows of each of its steps, first step first.
+    """
+
+    rows: slice
+    steps: slice
+    sizes: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Steps:
     """How many sequences run at each step, and in which direction they are read.
 
@@ -35,46 +54,54 @@ class Steps:
         """Whether all sequences have the same number of steps."""
         return self.sizes[0] == self.sizes[-1]
 
-    def previous(self, rows: Tensor, initial: Tensor) -> Tensor:
-        """Return each row's state before its step.
-
-        Parameters
-        ----------
-        rows : Tensor
-            (rows, n_units), the states after each step.
-        initial : Tensor
-            (batch, n_units), the states before the first step that is read.
-        """
-        if self.is_uniform:
-            batch = self.sizes[0]
-            parts = [rows[batch:], initial] if self.reverse else [initial, rows[:-batch]]
-            return torch.cat(parts)
-        steps = rows.split(list(self.sizes))
-        parts = []
-        for t, size in enumerate(self.sizes):
-            if not self.reverse:
-                parts.append(steps[t - 1][:size] if t else initial)
-            else:
-                later = steps[t + 1] if t + 1 < len(steps) else initial[:0]
-                parts += [later, initial[len(later) : size]]
-        return torch.cat(parts)
-
-    def blocks(self, n_rows: int) -> Iterator[tuple[slice, Sequence[int]]]:
-        """Yield runs of whole steps, about `n_rows` rows each, in the order of reading.
-
-        Yields
-        ------
-        rows : slice
-            The rows of the block.
-        sizes : sequence of int
-            The rows of each of its steps, first step first.
-        """
+    def blocks(self, n_rows: int) -> Iterator[Block]:
+        """Yield blocks of about `n_rows` rows in the order of reading."""
         per_block = max(1, n_rows // max(1, self.sizes[0]))
         starts = [0, *accumulate(self.sizes)]
         firsts = range(0, len(self.sizes), per_block)
         for first in reversed(firsts) if self.reverse else firsts:
             sizes = self.sizes[first : first + per_block]
-            yield slice(starts[first], starts[first + len(sizes)]), sizes
+            last = first + len(sizes)
+            yield Block(slice(starts[first], starts[last]), slice(first, last), sizes)
+
+    def previous(self, states: Tensor, initial: Tensor, block: Block) -> Tensor:
+        """Return the state before its step for each row of a block.
+
+        Parameters
+        ----------
+        states : Tensor
+            (rows, n_units), the states after each step, of all blocks.
+        initial : Tensor
+            (batch, n_units), the states with which sequences start.
+        block : Block
+            What `blocks` yields.
+
+        Returns
+        -------
+        Tensor
+            (rows of the block, n_units).
+        """
+        start, stop = block.rows.start, block.rows.stop
+        if not self.reverse:
+            if self.is_uniform and start:
+                return states[start - block.sizes[0] : stop - block.sizes[0]]
+            first = block.steps.start
+            before = states[start - self.sizes[first - 1] : start] if first else initial
+            if self.is_uniform:
+                return torch.cat([before, states[: stop - block.sizes[0]]])
+            parts = [before, *states[block.rows].split(list(block.sizes))]
+            return torch.cat([part[:n] for part, n in zip(parts, block.sizes, strict=False)])
+        after = self.sizes[block.steps.stop] if block.steps.stop < len(self.sizes) else 0
+        if self.is_uniform:
+            later = states[start + block.sizes[0] : stop + after]
+            return later if after else torch.cat([later, initial])
+        parts = [*states[start : stop + after].split([*block.sizes, after])][1:]
+        return torch.cat(
+            [
+                torch.cat([part, initial[len(part) : n]])
+                for part, n in zip(parts, block.sizes, strict=True)
+            ]
+        )
 
 
 def unpack(packed: PackedSequence) -> tuple[Tensor, Tensor]:
