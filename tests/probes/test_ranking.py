@@ -178,3 +178,21 @@ def test_swapped_tracks_keep_their_order():
 def test_halves_share_no_document():
     first, second = split_documents(11, 4)
     assert sorted([*first, *second]) == list(range(11)) and len(first) == 5
+
+
+def test_swapped_tracks_make_a_wider_null_than_shuffled_positions(tmp_path):
+    """Slow units meet slow labels by chance: shuffling positions would call them findings."""
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(N, 16))
+    for t in range(1, N):
+        steps[t] += 0.98 * steps[t - 1]
+    labels = slow_labels(N, 0.02, seed=3)
+    with interp.open(write_recording(tmp_path / "r.h5", steps.astype("f4"), STARTS)) as recording:
+        ranking = probes.rank(recording, {"slow": labels})[0]
+    rows = Rows.of(STARTS, split_documents(40)[0]).index
+    shuffled = [
+        np.abs(probes.compute_auroc(steps[rows], rng.permutation(labels[rows])) - 0.5).max()
+        for _ in range(50)
+    ]
+    assert ranking.null_95 - 0.5 > 2 * np.quantile(shuffled, 0.95)
+    assert ranking.p_value > 0.05
