@@ -28,14 +28,18 @@ class Shelf:
     def __init__(self, key: str, source: Source) -> None:
         self.key = key
         self.source = source
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._locks: dict[Any, threading.Lock] = {}
         self._kept: dict[Any, Any] = {}
         # Limits are asked for with every unit switch, so they are kept for many units.
         self._limit = lru_cache(maxsize=100_000)(self._compute_limit)
 
     def _once(self, key: Any, compute: Callable[[], Value]) -> Value:
-        # One lock for all: two requests for the same statistics must not compute them twice.
+        # A lock per key: two requests for the same statistics must not compute them twice, and the
+        # text must not wait for statistics.
         with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
             if key not in self._kept:
                 self._kept[key] = compute()
             return self._kept[key]

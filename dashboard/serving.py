@@ -11,7 +11,7 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO
 
 from dashboard.sources.protocol import Source
 from interp.errors import InterpError
@@ -54,9 +54,8 @@ def bind(host: str, port: int | None) -> socket.socket:
             f"Port {port} on {host} is in use by another program. "
             "Choose another with --port, or leave --port out to have a free one found."
         )
-    raise InterpError(
-        f"No free port from {FIRST_PORT} to {FIRST_PORT + PORTS_TO_TRY - 1}; choose one with --port."
-    )
+    last = FIRST_PORT + PORTS_TO_TRY - 1
+    raise InterpError(f"No free port from {FIRST_PORT} to {last}; choose one with --port.")
 
 
 def serve(
@@ -89,15 +88,19 @@ def serve(
     InterpError
         When a recording cannot be opened or the port is taken.
     """
+    import logging
+
     import waitress
 
     from dashboard.app import create_app
     from dashboard.sources import open_sources
 
     if isinstance(recordings, (str, Path)) or not isinstance(recordings, Sequence):
-        recordings = [cast("str | Path | Source", recordings)]
+        recordings = [recordings]
     sources = open_sources(recordings)
     output = output or sys.stdout
+    # A browser opens several connections at once; that they queue for a moment is no news.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with contextlib.ExitStack() as stack:
         for source in sources:
             stack.callback(source.close)

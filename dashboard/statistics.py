@@ -82,35 +82,52 @@ def saturated_share(values: np.ndarray, site: SiteInfo) -> np.ndarray:
     return np.full(len(values), np.nan, np.float32)
 
 
-def correlation(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of each row with the target.
+def correlations(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of each row with each target.
 
     Parameters
     ----------
     values : array (n_units, n_positions) float32
-    target : array (n_positions,)
-        Positions without a finite value are left out.
+    targets : array (n_targets, n_positions)
+        Positions without a finite value are left out, for each target on its own.
 
     Returns
     -------
-    array (n_units,) float32
-        NaN where a row or the target is constant.
+    array (n_targets, n_units) float32
+        NaN where a row or a target is constant.
     """
-    known = np.isfinite(target) & np.isfinite(values).all(axis=0)
-    if not known.all():
-        values, target = values[:, known], target[known]
-    if len(target) < 2:
-        return np.full(len(values), np.nan, np.float32)
-    centred = (target - target.mean(dtype=np.float64)).astype(np.float32)
+    finite = np.isfinite(values).all(axis=0)
+    if not finite.all():
+        values, targets = values[:, finite], targets[:, finite]
+    n = values.shape[1]
+    if n < 2:
+        return np.full((len(targets), len(values)), np.nan, np.float32)
     average = values.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     deviation = values - average
-    spread = np.sqrt(np.einsum("ij,ij->i", deviation, deviation))
+    squares = np.einsum("ij,ij->i", deviation, deviation)
     # A constant of float32 deviates from its own mean by rounding, which is no spread.
-    constant = spread <= 1e-6 * np.sqrt(len(target)) * np.abs(average[:, 0])
-    norm = spread * np.linalg.norm(centred)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = deviation @ centred / norm
-    return np.where((norm > 0) & ~constant, found, np.nan).astype(np.float32)
+    constant = np.sqrt(squares) <= 1e-6 * np.sqrt(n) * np.abs(average[:, 0])
+    known = np.isfinite(targets)
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    means = np.where(known, targets, 0).sum(axis=1, keepdims=True, dtype=np.float64) / counts
+    # Unknown positions become 0 and drop out of the products ...
+    centred = np.where(known, targets - means, 0).astype(np.float32)
+    products = centred @ deviation.T
+    out = np.full(products.shape, np.nan, np.float32)
+    for k, row in enumerate(centred):
+        # ... and are taken out of the rows' spread here.
+        left_out = deviation[:, ~known[k]]
+        rest = squares - np.einsum("ij,ij->i", left_out, left_out)
+        rest -= left_out.sum(axis=1) ** 2 / counts[k]
+        norm = np.sqrt(np.maximum(rest, 0)) * np.linalg.norm(row)
+        has_spread = (norm > 0) & ~constant
+        out[k, has_spread] = products[k, has_spread] / norm[has_spread]
+    return out
+
+
+def correlation(values: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the correlation of each row with one target, (n_units,) float32."""
+    return correlations(values, np.asarray(target)[None])[0]
 
 
 def unit_statistics(source: Source, site: SiteInfo) -> UnitStatistics:
@@ -155,8 +172,9 @@ def _statistics_of(
             "saturated": saturated_share(values, site),
             "limit": robust_limit(values),
         }
-    for name, target in targets.items():
-        out[f"correlation:{name}"] = correlation(values, target)
+    if targets:
+        found = correlations(values, np.stack(list(targets.values())))
+        out |= {f"correlation:{name}": row for name, row in zip(targets, found, strict=True)}
     return out
 
 

@@ -86,6 +86,19 @@
    * @returns {{pixels: Uint32Array, beyond: Uint8Array}}
    */
   function colourTable(scale, theme, hue) {
+    const key = `${scale.limit}|${scale.oneSided}|${scale.stretch}|${theme}|${hue}`;
+    const known = tables.get(key);
+    if (known) return known;
+    if (tables.size >= 32) tables.clear();
+    const made = makeTable(scale, theme, hue);
+    tables.set(key, made);
+    return made;
+  }
+
+  /** @type {Map<string, {pixels: Uint32Array, beyond: Uint8Array}>} */
+  const tables = new Map();
+
+  function makeTable(/** @type {Scale} */ scale, /** @type {string} */ theme, /** @type {string|undefined} */ hue) {
     const steps = 255;
     const ramp = new Uint32Array(2 * steps + 1);
     const one = hue || (scale.oneSided ? 'oneSided' : undefined);

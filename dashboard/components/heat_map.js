@@ -67,7 +67,7 @@
       this.timer = setTimeout(() => {
         this.timer = 0;
         this.update();
-      }, 30);
+      }, 60);
     }
 
     update() {

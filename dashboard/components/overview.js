@@ -82,6 +82,11 @@
   function Tree(/** @type {any} */ { value, depth = 0 }) {
     if (value === null || typeof value !== 'object') {
       const text = value === null ? '–' : String(value);
+      const unit = /^(.+):(\d+)$/.exec(text);
+      if (unit && selection.site(unit[1])) {
+        const open = () => selection.set({ site: unit[1], unit: Number(unit[2]), view: 'explore' }, { push: true });
+        return h('button', { type: 'button', className: 'link', onClick: open }, text);
+      }
       return h('span', { title: text.length > 80 ? text : undefined }, /^[0-9a-f]{40,}$/.test(text) ? `${text.slice(0, 12)}…` : text);
     }
     const entries = Array.isArray(value) ? value.map((item, i) => [String(i), item]) : Object.entries(value);
@@ -95,11 +100,11 @@
     const isOpen = view === 'overview' && about;
     const provenance = useLoaded(isOpen ? about : null, 'provenance', {});
     if (!isOpen) return h('div', { id: props.id, hidden: true });
-    const card = provenance && (provenance.model_card || provenance.card || (provenance.model && provenance.model.card));
+    const { model_card: card, ...origin } = provenance || {};
     const section = (/** @type {string} */ title, /** @type {any[]} */ ...inside) => h('section', { className: 'pane overview-pane', 'aria-label': title }, h('h2', null, title), ...inside);
     return h('div', { id: props.id, className: 'overview' },
       h('div', { className: 'overview-column' }, section('Recording', h('h3', null, about.name, about.is_complete === false && h('span', { className: 'badge badge-warn' }, `incomplete: ${about.done_segments} of ${about.n_segments} segments`)), h(Facts, { about })),
-      section('Provenance', provenance ? (Object.keys(provenance).length ? h(Tree, { value: provenance }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …'))),
+      section('Provenance', provenance ? (Object.keys(origin).length ? h(Tree, { value: origin }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …'))),
       h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(Documents, { key: stream.name, about, stream }))),
       section('Sites', h(Sites, { about })),
       card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card }))));

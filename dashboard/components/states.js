@@ -25,6 +25,7 @@
     update_gate: 'z: how much of the old state stays',
     new_gate: 'n: what is new, −1 to 1',
   };
+  const SCROLL_MS = 80;
   const STRIP_KEYS = ['about', 'site', 'unit', 'hoverUnit', 'inSight', 'pos', 'zoom', 'scale', 'stretch', 'theme', 'systemTheme', 'panel', 'view', 'range'];
 
   /** Sites that share the chosen unit, in order. */
@@ -45,7 +46,7 @@
       this.steps = [0, 0];
       /** @type {(() => void)[]} */
       this.stops = [
-        selection.subscribe(STRIP_KEYS, () => this.schedule()),
+        selection.subscribe(STRIP_KEYS, (_state, changed) => this.schedule(changed.every((key) => key === 'inSight' || key === 'at') ? SCROLL_MS : 0)),
         selection.subscribe(['hoverPos', 'pos', 'range'], () => this.drawCursor()),
       ];
       const observer = new ResizeObserver(() => this.schedule());
@@ -63,7 +64,14 @@
       this.stops.forEach((stop) => stop());
     }
 
-    schedule() {
+    /** @param {number} [wait] scrolling must not wait for the strips: they follow a little later */
+    schedule(wait = 0) {
+      if (wait) {
+        if (!this.timer) this.timer = window.setTimeout(() => this.schedule(), wait);
+        return;
+      }
+      clearTimeout(this.timer);
+      this.timer = 0;
       if (this.frame) return;
       this.frame = requestAnimationFrame(() => {
         this.frame = 0;

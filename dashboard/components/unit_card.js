@@ -37,13 +37,18 @@
 
   /** Load the statistics of a site's units, once per site. */
   function loadStatistics() {
-    const { about, site, statistics } = selection.get();
-    if (!about || !site || (statistics && statistics.site === site && statistics.key === about.key)) return;
+    const { about, site, statistics, limit } = selection.get();
+    // The text comes first: statistics of all units are the one slow answer.
+    if (!about || !site || limit === null || (statistics && statistics.site === site && statistics.key === about.key)) return;
+    const asked = `${about.key}|${about.fingerprint}|${site}`;
+    if (asked === loadStatistics.asked) return;
+    loadStatistics.asked = asked;
     guarded(async () => {
       const found = await getJson(`${about.key}/units`, { site, v: about.fingerprint });
       if (selection.get().site === site) selection.set({ statistics: { ...found, site, key: about.key } });
-    });
+    }).finally(() => (loadStatistics.asked = ''));
   }
+  loadStatistics.asked = '';
 
   function drawHistogram(/** @type {HTMLCanvasElement} */ canvas, /** @type {any} */ histogram, /** @type {any} */ scale, /** @type {string} */ theme, /** @type {number|null} */ marked) {
     const ratio = window.devicePixelRatio || 1;
@@ -116,7 +121,7 @@
     React.useEffect(() => {
       const stops = [
         selection.subscribe(['about', 'site', 'unit', 'hoverUnit'], loadHistogram),
-        selection.subscribe(['about', 'site'], loadStatistics),
+        selection.subscribe(['about', 'site', 'limit'], loadStatistics),
       ];
       loadHistogram();
       loadStatistics();

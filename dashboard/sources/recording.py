@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -12,6 +13,23 @@ import numpy as np
 
 import interp
 from dashboard.sources.protocol import AnnotationInfo, PredictionRows, SiteInfo, StreamInfo
+
+
+def bundled_card(model: Any) -> dict[str, Any] | None:
+    """Return the card of the bundled model that made a recording.
+
+    None when it was another model, or when the bundled weights have changed since. The card is
+    read as the file it is: importing the models would bring torch along.
+    """
+    spec = str(model.get("spec", "")) if isinstance(model, dict) else ""
+    name = spec.removeprefix("zoo:")
+    if name == spec or not name.replace("-", "").replace("_", "").isalnum():
+        return None
+    path = Path(interp.__file__).parent / "models" / "zoo" / name / "card.json"
+    if not path.is_file():
+        return None
+    card: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return card if card.get("weights_hash") == model.get("weights_hash") else None
 
 
 class RecordingSource:
@@ -153,7 +171,9 @@ class RecordingSource:
         return PredictionRows(tokens, probability, found.loss[start:stop], found.target)
 
     def provenance(self) -> dict[str, Any]:
-        return dict(self._recording.provenance)
+        provenance = dict(self._recording.provenance)
+        card = bundled_card(provenance.get("model"))
+        return provenance if card is None else provenance | {"model_card": card}
 
     def close(self) -> None:
         self._recording.close()

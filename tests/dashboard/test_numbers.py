@@ -71,6 +71,20 @@ def test_statistics_of_known_columns():
     assert (found.n_positions, found.n_documents) == (n, 1)
 
 
+def test_correlations_are_numpys():
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal((7, 300)).astype(np.float32)
+    targets = rng.standard_normal((3, 300)) + values[:3]
+    targets[1, ::7] = np.nan
+    found = statistics.correlations(values, targets)
+    for k, target in enumerate(targets):
+        known = np.isfinite(target)
+        wanted = np.corrcoef(values[:, known], target[known])[-1, :-1]
+        np.testing.assert_allclose(found[k], wanted, atol=1e-5)
+    nothing = np.full((1, 300), np.nan)
+    assert np.isnan(statistics.correlations(values, nothing)).all()
+
+
 def test_nan_and_infinity_spoil_neither_statistics_nor_scale():
     values = np.array([[1, np.nan], [np.inf, np.nan], [-3, np.nan]], np.float32)
     source = MemorySource([("a", "abc")], {"m/output": values})
