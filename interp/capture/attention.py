@@ -38,6 +38,10 @@ WATCHES: list[Watch] = []
 """What else looks at each function that ran while attention is recorded."""
 
 
+def _nothing() -> None:
+    return None
+
+
 @dataclass
 class AttentionCall:
     """One call that computes attention, in the layout in which the model makes it.
@@ -74,7 +78,7 @@ class AttentionCall:
     result: Tensor | None = None
     output: Tensor | None = None
     as_output: Callable[[Tensor], Tensor] = lambda values: values
-    proof: Callable[[], str | None] = lambda: None
+    proof: Callable[[], str | None] = _nothing
     n_heads: int | None = None
     batch_size: int | None = None
     has_queries: bool = True
@@ -150,6 +154,8 @@ class AttentionRun:
 
     def capture(self, place: Place, call: AttentionCall) -> None:
         """Prove, arrange and record a call."""
+        if place in self._waiting:  # calls are recorded in their order
+            self._trails.end_here(self._waiting[place])
         key = place.path, call.kind
         arrangement = self._known.get(key)
         if arrangement is not None:
@@ -161,22 +167,20 @@ class AttentionRun:
             return
         self.seen.add(place.path)
         rows = call.batch_size or batch_size(place)
-        if call.n_heads is None:
-            call = self._kept(place, call)
+        kept = self._kept(place, call)
 
         def at_end(found: Arrangement | None) -> None:
-            arrangement = found or by_convention(place.module, call, rows)
+            self._waiting.pop(place, None)
+            arrangement = found or by_convention(place.module, kept, rows)
             if isinstance(arrangement, str):
                 self.refuse(place, arrangement)
             elif self.wanted(place):
                 self._known[key] = arrangement
-                self._record(place, call, arrangement)
+                self._record(place, kept, arrangement)
 
         if call.n_heads is not None:
             at_end(Arrangement(call.n_heads))
             return
-        if place in self._waiting:
-            self._trails.end(self._waiting[place])
         shape = call.weights.shape if call.result is None else call.result.shape
         self._waiting[place] = trail = Trail(shape, at_end)
         numbers = None if call.result is None else call.as_output(number_rows(call.result))
@@ -184,22 +188,22 @@ class AttentionRun:
 
     @staticmethod
     def _kept(place: Place, call: AttentionCall) -> AttentionCall:
-        """Return a call that waits: the model may overwrite its tensors in the meantime."""
-        parts = {QUERY: call.query, KEY: call.key, VALUE: call.value}
-        copies = {
-            signal: part.detach().clone()
-            for signal, part in parts.items()
-            if part is not None and place.wants(signal)
-        }
-        result = call.result
-        if result is not None and place.wants(HEAD_OUTPUT):
-            result = result.detach().clone()
+        """Return what is wanted of a call that waits, and no other tensor.
+
+        In copies, as the model may overwrite its tensors in the meantime.
+        """
+
+        def copied(signal: str, part: Tensor | None) -> Tensor | None:
+            return None if part is None or not place.wants(signal) else part.detach().clone()
+
         return replace(
             call,
-            query=copies.get(QUERY),
-            key=copies.get(KEY),
-            value=copies.get(VALUE),
-            result=result,
+            query=copied(QUERY, call.query),
+            key=copied(KEY, call.key),
+            value=copied(VALUE, call.value),
+            result=copied(HEAD_OUTPUT, call.result),
+            output=None,
+            proof=_nothing,
         )
 
     def watch(

@@ -198,6 +198,7 @@ def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: T
         return
     weights = found.weights.detach().clone(memory_format=torch.contiguous_format)
     query, key = _query_and_key(softmax.scores, weights) if softmax.scores else (None, None)
+    softmax.scores = None
 
     def proof() -> str | None:
         totals = weights.float().nan_to_num().sum(-1)

@@ -72,16 +72,21 @@ class Trails:
         if output is not None and numbers is not None:
             self._tags[output] = _Note(numbers, trail)
 
+    def end_here(self, trail: Trail) -> None:
+        """End a trail where it is."""
+        self.end(trail, trail.last)
+
     def end(self, trail: Trail, numbers: Tensor | None = None) -> None:
         """End a trail; with numbers if they lie where the result is used."""
         if trail in self._open:
             self._open.remove(trail)
+            trail.last = None
             trail.at_end(None if numbers is None else read(numbers, trail.shape))
 
     def end_all(self) -> None:
         """End every trail where it is, such as with the model's output."""
         for trail in list(self._open):
-            self.end(trail, trail.last)
+            self.end_here(trail)
 
     def follow(
         self,

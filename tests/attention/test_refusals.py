@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -170,6 +171,34 @@ def test_nothing_is_left_behind_by_an_exception(kind):
     with recorder:
         model(x)
     assert torch.equal(recorder["inner/attention"], model.inner.expected)
+
+
+@pytest.mark.parametrize("kind", [textbook.Textbook, textbook.KernelOnThreeAxes, "torch"])
+def test_nothing_but_the_maps_is_held(kind):
+    """Tensors of one layer are gone when the next one runs."""
+    alive = []
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = nn.Linear(8, 8)
+            self.inner = nn.MultiheadAttention(8, 2) if kind == "torch" else kind()
+
+        def forward(self, x):
+            alive.append([part() for part in watched])
+            q = self.q(x)
+            found = self.inner(q, q, q)[0] if kind == "torch" else self.inner(q)
+            if kind != "torch":
+                self.inner.expected = None
+            watched.extend([weakref.ref(q.untyped_storage()), weakref.ref(found)])
+            return found.detach().clone()
+
+    watched: list = []
+    model = nn.Sequential(Block(), Block(), Block()).eval()
+    with torch.no_grad(), interp.Recorder(model, sites="**/attention") as recorder:
+        model(torch.randn(2, 5, 8))
+    assert len(recorder.sites) == 3
+    assert all(part is None for parts in alive for part in parts) and len(alive[-1]) == 4
 
 
 def test_a_thread_of_its_own_is_not_recorded():
