@@ -8,7 +8,10 @@ from tests.project.source import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n+)?```(\w+)\n(.*?)```", re.DOTALL)
-COMMAND = re.compile(r"^\s*(?:\$ )?interp ((?:[a-z]+)(?: .*)?)$", re.MULTILINE)
+COMMAND = {
+    "sh": re.compile(r"^interp ([a-z]+(?: .*)?)$", re.MULTILINE),
+    "console": re.compile(r"^\$ interp ([a-z]+(?: .*)?)$", re.MULTILINE),  # the rest is output
+}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -49,13 +52,14 @@ def test_commands_and_options_exist():
         known[name] = options | {"--help", "-h"}
     wrong = []
     for path in DOCUMENTS:
-        for line, block in [*blocks(path, "sh"), *blocks(path, "console")]:
-            for found in COMMAND.finditer(block.replace("\\\n", " ")):
+        for language, command in COMMAND.items():
+            text = "".join(block for _, block in blocks(path, language)).replace("\\\n", " ")
+            for found in command.finditer(text):
                 name, _, rest = found[1].split("#")[0].partition(" ")
                 used = re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + rest)
                 unknown = [o for o in used if o not in known.get(name, ())]
                 if name not in known or unknown:
-                    wrong.append(f"{path.name}:{line}: interp {name} {' '.join(unknown)}")
+                    wrong.append(f"{path.name}: interp {name} {' '.join(unknown)}")
     assert not wrong, "\n".join(wrong)
 
 
