@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlencode
 
 from dashboard.sources.protocol import Source
 from interp.errors import InterpError
@@ -58,13 +59,27 @@ def bind(host: str, port: int | None) -> socket.socket:
     raise InterpError(f"No free port from {FIRST_PORT} to {last}; choose one with --port.")
 
 
+def opening(unit: str | None, track: str | None) -> str:
+    """Return the query of a page that opens at a unit, such as ``"?site=lstm/l0/cell&unit=87"``."""
+    query = {}
+    if unit is not None:
+        site, colon, index = unit.rpartition(":")
+        if not colon or not index.isdecimal():
+            raise InterpError(f"{unit!r} is no unit; one is written like lstm/l0/cell:87.")
+        query |= {"site": site, "unit": index}
+    if track is not None:
+        query["track"] = track
+    return "?" + urlencode(query, safe="/:") if query else ""
+
+
 def serve(
     recordings: Sequence[str | Path | Source] | str | Path | Source,
     port: int | None = None,
     open_browser: bool = True,
     host: str = "127.0.0.1",
     *,
-    state: str = "",
+    unit: str | None = None,
+    track: str | None = None,
     output: TextIO | None = None,
 ) -> None:
     """Serve recordings until Ctrl-C.
@@ -78,8 +93,10 @@ def serve(
         Show the page in the user's browser as well.
     host : str
         Address to listen on. Only this machine by default; the environment has no say.
-    state : str
-        Query of the page to show, such as ``"?site=lstm/l0/cell&unit=87"``.
+    unit : str, optional
+        The unit to open at, such as ``"lstm/l0/cell:87"``.
+    track : str, optional
+        ``"loss"`` or the annotation to draw under the text.
     output : text file, optional
         Where the address is printed; standard output by default.
 
@@ -114,7 +131,7 @@ def serve(
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
-        address = f"http://{host}:{listener.getsockname()[1]}/{state}"
+        address = f"http://{host}:{listener.getsockname()[1]}/{opening(unit, track)}"
         print(f"interp is at {address}\nPress Ctrl-C to stop.", file=output, flush=True)
         if open_browser:
             threading.Timer(0.3, webbrowser.open, [address]).start()

@@ -101,17 +101,21 @@
   }
 
   function Numbers() {
-    const { statistics } = useSelection(['statistics', 'unit', 'hoverUnit', 'site', 'about']);
+    const { statistics, track } = useSelection(['statistics', 'unit', 'hoverUnit', 'site', 'about', 'track']);
     const site = selection.site();
     const unit = selection.shownUnit();
     if (!site || !statistics || statistics.site !== site.name || unit === null) return h('dl', { className: 'numbers' });
     const percent = (/** @type {number|null} */ share) => (share === null || share === undefined ? '–' : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`);
-    const correlations = Object.entries(statistics.correlation).map(([name, values]) => [`r ${name}`, formatValue(values[unit], 2), `Correlation with ${name}`]);
+    // The strongest ones, and always the one that is drawn under the text.
+    const weight = (/** @type {[string, any]} */ [name, values]) => (name === track ? 2 : Math.abs(values[unit] || 0));
+    const correlations = Object.entries(statistics.correlation)
+      .sort((a, b) => weight(b) - weight(a))
+      .map(([name, values]) => [`r ${name}`, formatValue(values[unit], 2), `Correlation with ${name}`]);
     const rows = [
       ['mean', formatValue(statistics.mean[unit]), 'Mean over the sampled positions'],
       ['spread', formatValue(statistics.spread[unit]), 'Standard deviation'],
       ['saturated', percent(statistics.saturated[unit]), site.oneSided ? 'Share of values below 0.1 or above 0.9' : 'Share of values beyond ±0.9'],
-      ...correlations.slice(0, 5),
+      ...correlations.slice(0, 4),
     ];
     return h('dl', { className: 'numbers' }, rows.map(([name, value, title]) => h('div', { key: name, title }, h('dt', null, name), h('dd', null, value))));
   }

@@ -20,14 +20,19 @@
     });
   }
 
-  /** @param {any} statistics */
-  function columnsOf(statistics) {
+  /**
+   * Columns of the list. The annotation that is drawn under the text comes first and sorts the list:
+   * choosing one is asking which units go with it.
+   * @param {any} statistics @param {string|null} [track]
+   */
+  function columnsOf(statistics, track) {
     const number = { filter: 'agNumberColumnFilter', type: 'rightAligned', sortingOrder: ['desc', 'asc', null] };
+    const names = Object.keys(statistics.correlation).sort((a, b) => Number(b === track) - Number(a === track));
     const format = { function: 'interpFormat(params)' };
     const columns = [
       { field: 'unit', headerName: 'unit', width: 70, pinned: 'left', ...number, sortingOrder: ['asc', 'desc'] },
-      ...Object.keys(statistics.correlation).map((name, i) => ({
-        field: `r${i}`, headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, flex: 1, minWidth: 84, ...number,
+      ...names.map((name) => ({
+        field: `r${Object.keys(statistics.correlation).indexOf(name)}`, sort: name === track ? 'desc' : null, headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, flex: 1, minWidth: 84, ...number,
         valueFormatter: format, cellStyle: { function: 'interpCorrelationStyle(params)' }, comparator: { function: 'interpByMagnitude' },
       })),
       { field: 'mean', headerName: 'mean', flex: 1, minWidth: 74, valueFormatter: format, ...number },
@@ -115,14 +120,19 @@
       if (row && grid.offsetParent) found.ensureNodeVisible(row);
     };
     const fill = () => {
-      const { statistics, units } = selection.get();
+      const { statistics, units, track } = selection.get();
       if (!statistics) return;
-      const properties = { rowData: rowsOf(statistics), columnDefs: columnsOf(statistics) };
+      const properties = { rowData: rowsOf(statistics), columnDefs: columnsOf(statistics, track) };
       window.dash_clientside.set_props(id, properties);
       if (units) window.dash_clientside.set_props(id, { selectedRows: { ids: units.map(String) } });
       setTimeout(follow, 300);
     };
+    const sort = () => {
+      const { statistics, track } = selection.get();
+      if (statistics) window.dash_clientside.set_props(id, { columnDefs: columnsOf(statistics, track) });
+    };
     selection.subscribe(['statistics'], fill);
+    selection.subscribe(['track'], sort);
     let rest = 0;
     selection.subscribe(['unit'], () => {
       // Walking through units by key must not wait for the list.

@@ -22,7 +22,7 @@ GRID_OPTIONS = {
     "rowSelection": {"mode": "multiRow", "checkboxes": True, "enableClickSelection": False},
     "selectionColumnDef": {"width": 40, "pinned": "left"},
     "theme": "themeQuartz",
-    "overlayNoRowsTemplate": "<span>Statistics of all units are on their way …</span>",
+    "localeText": {"noRowsToShow": "Statistics are on their way, or no unit matches the filter."},
     "suppressCellFocus": False,
 }
 

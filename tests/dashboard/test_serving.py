@@ -12,13 +12,13 @@ import urllib.request
 
 import pytest
 
-from dashboard.serving import bind
+from dashboard.serving import bind, opening
 from interp.errors import InterpError
 
 PROGRAM = """
 import sys, dashboard
 from dashboard.sources.synthetic import synthetic_source
-dashboard.serve(synthetic_source(n_units=3), port={port}, open_browser=False, state="?unit=2")
+dashboard.serve(synthetic_source(n_units=3), port={port}, open_browser=False, unit="lstm/l0/cell:2")
 """
 
 
@@ -29,6 +29,13 @@ def test_an_occupied_port_is_one_clear_message():
         port = taken.getsockname()[1]
         with pytest.raises(InterpError, match=f"Port {port} .* is in use.*--port"):
             bind("127.0.0.1", port)
+
+
+def test_a_page_opens_at_a_unit():
+    assert opening(None, None) == ""
+    assert opening("a.b/l0/cell:0", "string") == "?site=a.b/l0/cell&unit=0&track=string"
+    with pytest.raises(InterpError, match="lstm/l0/cell:87"):
+        opening("lstm/l0/cell", None)
 
 
 def test_a_free_port_is_found():
@@ -50,7 +57,7 @@ def test_served_on_this_machine_only_until_ctrl_c():
     ) as process:
         try:
             line = process.stdout.readline()
-            address = re.search(r"http://127\.0\.0\.1:\d+/\?unit=2", line)
+            address = re.search(r"http://127\.0\.0\.1:\d+/\?site=lstm/l0/cell&unit=2", line)
             assert address, line
             assert "Ctrl-C" in process.stdout.readline()
             with urllib.request.urlopen(address[0]) as page:
