@@ -31,7 +31,7 @@ _PLACES = {
     "evaluate": "evaluation",
     "ProbeReport": "evaluation",
     "online_code": "mdl",
-    "sweep": "sweep",
+    "sweep": "layers",
     "read_results": "results",
 }
 __all__ = [

@@ -14,7 +14,7 @@ from probes.findings import Ranking
 from probes.ranking import rank
 from probes.results import write_result
 from probes.search import search_units, similar_places
-from probes.sweep import Sweep, sweep
+from probes.layers import Sweep, sweep
 
 
 def rank_recording(

@@ -226,6 +226,10 @@ def _choose_strength(task: _Task, x_fit: np.ndarray) -> float:
 def _predict(task: _Task, fitted: Any, X: np.ndarray) -> np.ndarray:
     if task.kind == "numeric":
         return np.asarray(fitted.predict(X), np.float64)
+    if not hasattr(fitted, "predict_proba"):
+        raise InterpError(
+            f"{type(fitted).__name__} has no predict_proba, which a probe of classes needs."
+        )
     p = np.zeros((len(X), task.n_classes))
     p[:, np.asarray(fitted.classes_).astype(np.int64)] = fitted.predict_proba(X)
     return p[:, 1] if task.kind == "binary" else p

@@ -34,12 +34,12 @@ class Patterns:
         ----------
         labels : ndarray (n_positions, n_tracks) bool
         """
-        ids = np.zeros(len(labels), np.int64)
+        ids = np.zeros(len(labels), np.int32)
         members = np.zeros((1, 0), bool)
         for track in labels.T:
             doubled = ids * 2 + track
             used = np.flatnonzero(np.bincount(doubled, minlength=2 * len(members)))
-            place = np.zeros(2 * len(members), np.int64)
+            place = np.zeros(2 * len(members), np.int32)
             place[used] = np.arange(len(used))
             ids = place[doubled]
             members = np.concatenate([members[used // 2], (used % 2 == 1)[:, None]], axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ def rank(
     skip_missing: bool = False,
     seed: int = 0,
     n_threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Ranking]:
     """Return for each concept the units that tell it best.
 
@@ -67,6 +68,9 @@ def rank(
     seed : int
         Of the split, the swaps and the resamples.
     n_threads : int
+    progress : callable, optional
+        Called with the units scored and the units in all, of each pass; what it raises ends the
+        work.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def rank(
     rankings: dict[str, Ranking] = {}
     for group in _alike(tracks):
         chosen = sites_of(recording, sites, group[0].stream)
-        half, scan = _choose(recording, chosen, group, n_swaps, seed, n_threads)
+        half, scan = _choose(recording, chosen, group, n_swaps, seed, n_threads, progress)
         for number, track in enumerate(group):
             n_ordered = max(n_best, *curve, 1)
             order = reorder(recording, scan, number, track, half[0], by, n_ordered)
@@ -169,6 +173,7 @@ def _choose(
     n_swaps: int,
     seed: int,
     n_threads: int,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[tuple[Rows, Rows], Scan]:
     """Score all units on the selection half, and the swapped tracks beside them."""
     halves = split_rows(recording, group[0].stream, group[0].valid, seed)
@@ -181,7 +186,7 @@ def _choose(
         thin = rows.thinned(NULL_POSITIONS)
         swapped = [swap_tracks(rows.starts, column, thin, n_swaps, seed) for column in labels.T]
         null = Null(thin, [null_weights(track) for track in swapped])
-    return halves, scan_units(recording, sites, rows, labels, null, n_threads)
+    return halves, scan_units(recording, sites, rows, labels, null, n_threads, progress)
 
 
 def _on_test(

@@ -6,7 +6,7 @@ block, whatever the recording's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,10 @@ from probes.documents import Rows
 from probes.kernels import add_products, count_keys, count_nan
 from probes.patterns import Patterns
 
+#: Site, first and one-past-last unit.
+Block = tuple[str, int, int]
+#: Scores (n_units, n_tracks), and for each track the largest score in every swap.
+Found = tuple[np.ndarray, list[np.ndarray]]
 #: Units are stored in tiles of 16; reading fewer at once reads tiles again.
 _TILE = 16
 _BLOCK_BYTES = 256 << 20
@@ -67,6 +71,7 @@ def scan_units(
     tracks: np.ndarray,
     null: Null | None = None,
     n_threads: int = _THREADS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Scan:
     """Score every unit of some sites against every track.
 
@@ -80,12 +85,14 @@ def scan_units(
         bool for yes or no, or floats; all of one kind.
     null : Null, optional
     n_threads : int
+    progress : callable, optional
+        Called with the units done and the units in all; what it raises ends the scan.
     """
     binary = tracks.dtype == bool
     patterns = Patterns.of(tracks) if binary else None
     weights = None if binary else _rank_weights(tracks)
 
-    def work(block: tuple[str, int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    def work(block: Block) -> Found:
         site, start, stop = block
         values = np.asarray(recording[site][:, start:stop])
         if patterns is not None:
@@ -99,14 +106,32 @@ def scan_units(
         return scores, _null_scores(values, has_nan, rows, null)
 
     blocks = [(s, a, b) for s in sites for a, b in _unit_blocks(recording[s])]
-    with ThreadPoolExecutor(max(1, n_threads)) as pool:
-        found = list(pool.map(work, blocks))
+    found = list(_in_threads(work, blocks, n_threads, progress))
     units = [(site, unit) for site, start, stop in blocks for unit in range(start, stop)]
     scan = Scan(units, np.concatenate([scores for scores, _ in found]))
     if null is not None:
         columns = zip(*(maxima for _, maxima in found), strict=True)
         scan.null_max = np.stack([np.max(column, axis=0) for column in columns])
     return scan
+
+
+def _in_threads(
+    work: Callable[[Block], Found],
+    blocks: Sequence[Block],
+    n_threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Found]:
+    """Yield the result of each block in order; whoever stops early waits for no more blocks."""
+    total, done = sum(stop - start for _, start, stop in blocks), 0
+    pool = ThreadPoolExecutor(max(1, n_threads))
+    try:
+        for block, found in zip(blocks, pool.map(work, blocks), strict=True):
+            yield found
+            done += block[2] - block[1]
+            if progress is not None:
+                progress(done, total)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _unit_blocks(array: Any) -> Iterator[tuple[int, int]]:

@@ -21,6 +21,7 @@ PROSE_CONCEPTS = {
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _MARK = re.compile("[\"'“”„‘’‚«»‹›]")
 _CLOSERS = {'"': '"', "'": "'", "“": "”", "„": "“”", "‘": "’", "‚": "‘’", "«": "»", "‹": "›"}
+_SINGLE_END = re.compile(r"\S'(?!\w)")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+[\"'“„‘«(\[]*[A-Z0-9À-ÞΑ-ΩА-Я])|\n[^\S\n]*\n")
 # What ends in a full stop without ending a sentence.
 _ABBREVIATION = re.compile(
@@ -65,7 +66,7 @@ def _quotations(text: str) -> list[Region]:
                     found.append(Region(opened, at, 1))
                 found.append(Region(stack[level][0], at + 1, 1, 1))
                 del stack[level:]
-            elif mark in _CLOSERS and _can_open(text, at, mark):
+            elif mark in _CLOSERS and _can_open(text, at, mark, stop):
                 stack.append((at, _CLOSERS[mark]))
         found.extend(Region(opened, stop, 1) for opened, _ in stack)
     return found
@@ -77,12 +78,14 @@ def _can_close(text: str, at: int, mark: str) -> bool:
     return mark not in "'’" or not after.isalnum()
 
 
-def _can_open(text: str, at: int, mark: str) -> bool:
-    """Whether a mark opens: a straight single one only before a word and after none."""
+def _can_open(text: str, at: int, mark: str, stop: int) -> bool:
+    """Whether a mark opens: a straight single one only before a word that another one ends."""
     if mark != "'":
         return True
     before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-    return not before.isalnum() and not after.isspace() and after != ""
+    if before.isalnum() or after.isspace() or not after:
+        return False
+    return _SINGLE_END.search(text, at + 1, stop) is not None
 
 
 def _parentheses(text: str) -> list[Region]:

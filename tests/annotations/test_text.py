@@ -27,6 +27,7 @@ def shown(text, track):
         ("«oui» „ja“", "«oui. „ja."),
         ('"one\n\ntwo" x', '"one.....' + '" x'),
         ("the dogs' bowl", "." * 14),
+        ("'tis so", "." * 7),
         ("“don’t”", "“don’t."),
     ],
 )

@@ -125,6 +125,7 @@ def test_k_sparse_and_own_estimators(recording):
     [
         ({"probe": "ridge"}, "ridge probe is for numbers, but the labels are binary"),
         ({"probe": "forest"}, "A probe is logistic, ridge, k_sparse or an estimator"),
+        ({"probe": RidgeClassifier()}, "RidgeClassifier has no predict_proba"),
         ({"embedding": "lstm/l2/cell"}, "has no site lstm/l2/cell"),
         ({"values": LABELS[1:]}, "one label per position"),
     ],
@@ -241,3 +242,8 @@ def test_words_average_their_positions(recording):
     assert RidgeClassifier().fit(found, LABELS[samples.rows.index]).score(
         found, LABELS[samples.rows.index]
     ) > 0.8  # fmt: skip
+
+
+def test_public_names_are_not_shadowed_by_modules():
+    for _ in range(2):
+        assert all(callable(getattr(probes, name)) for name in probes.__all__)

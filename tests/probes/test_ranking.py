@@ -196,3 +196,15 @@ def test_swapped_tracks_make_a_wider_null_than_shuffled_positions(tmp_path):
     ]
     assert ranking.null_95 - 0.5 > 2 * np.quantile(shuffled, 0.95)
     assert ranking.p_value > 0.05
+
+
+def test_work_reports_its_progress_and_can_be_stopped(recording):
+    seen = []
+    probes.rank(recording, {"planted": LABELS}, progress=lambda done, n: seen.append((done, n)))
+    assert seen == [(16, 16)]
+
+    def stop(done, n):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        probes.rank(recording, {"planted": LABELS}, progress=stop)
