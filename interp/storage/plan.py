@@ -220,7 +220,10 @@ class RecordingPlan:
         """Return the type of the stored ids of predictions."""
         assert self.predictions is not None
         vocabulary = self.stream[self.predictions.stream].vocabulary
-        return schema.index_dtype(len(vocabulary)) if vocabulary else np.dtype("<u4")
+        if not vocabulary:
+            return np.dtype("<u4")
+        # Models are often built with some more outputs than there are words.
+        return schema.index_dtype(len(vocabulary) + 1024)
 
     @cached_property
     def n_bytes(self) -> int:

@@ -48,7 +48,8 @@ class Predictions:
         words = self.stream.vocabulary
         ids = self.top_ids[position].tolist()
         probabilities = self.top_probabilities[position].astype(float).tolist()
-        names = [words[i] if words is not None else str(i) for i in ids]
+        known = 0 if words is None else len(words)  # a model may have more outputs than words
+        names = [words[i] if words is not None and i < known else str(i) for i in ids]
         return list(zip(names, probabilities, strict=True))
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from interp.errors import SelectionError, unknown_name
 from interp.storage import schema
 from interp.storage.arrays import LazyArray
+from interp.storage.hdf5 import reading
 from interp.storage.matrix import open_matrix
 from interp.storage.packed import PackedStrings
 
@@ -240,7 +241,8 @@ class Tokens(Sequence[str]):
         stream = self._stream
         if stream.token_ids is not None and stream.vocabulary is not None:
             words = stream.vocabulary
-            return [words[i] for i in stream.token_ids[start:stop].tolist()]
+            with reading(f"vocabulary of stream {stream.name!r}"):
+                return [words[i] for i in stream.token_ids[start:stop].tolist()]
         tokens: list[str] = []
         if stop <= start:
             return tokens

@@ -162,6 +162,8 @@ class RecordingWriter:
                 f"segment {segment_index} of {site} has shape "
                 f"{(stop - start, description.n_units)}, not {values.shape}"
             )
+        if values.dtype.kind not in "fiub":
+            raise StorageError(f"{site} produces {values.dtype.name} values, which are no reals.")
         stored = narrow(values, matrix.dtype)
         if bad := first_nonfinite(values, stored, self._plan.nonfinite == "store"):
             raise StorageError(
@@ -201,8 +203,27 @@ class RecordingWriter:
             array = np.asarray(values)
             if array.shape != shape:
                 raise ValueError(f"{part} has shape {shape}, not {array.shape}")
-            stored = array.astype(self._layout.columns[name].dtype)
+            stored = self._narrow_prediction(part, array, start)
             self._put(name, segment_index, start, stored if stored.ndim == 2 else stored[:, None])
+
+    def _narrow_prediction(self, part: str, array: np.ndarray, start: int) -> np.ndarray:
+        """Return a part of the predictions as stored, or refuse what is no prediction."""
+        dtype = self._layout.columns[f"{schema.PREDICTIONS}/{part}"].dtype
+        if part == schema.TOP_ID:
+            bad = (array < 0) | (array > np.iinfo(dtype).max)
+            said = f"is an id that the vocabulary's type {dtype.name} cannot hold"
+        elif part == schema.TOP_PROBABILITY and self._plan.nonfinite == "refuse":
+            bad = ~np.isfinite(array)
+            said = "is the probability that the model itself produced. Check its weights"
+        else:
+            return array.astype(dtype)
+        if bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            raise StorageError(
+                f"Prediction {column} at position {start + row}: {array[row, column]} {said}."
+                + self._state()
+            )
+        return array.astype(dtype)
 
     def rows(self, site: str, segment_index: int) -> tuple[int, int]:
         """Return the first and one-past-last row of a site that a segment fills."""

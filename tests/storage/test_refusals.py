@@ -280,6 +280,37 @@ def test_values_that_cannot_be_stored(tmp_path, value, dtype, said):
         example.check(recording)
 
 
+def test_predictions_that_are_none(tmp_path):
+    example = small()
+    ids, chances, loss = example.top_ids[:5], example.top_probabilities[:5], example.loss[:5]
+    with RecordingWriter.create(tmp_path / "run.h5", example.plan()) as writer:
+        write = writer.write_predictions
+        for wrong in (65536, -1):
+            ids[2, 1] = wrong
+            text = message(StorageError, lambda: write(0, ids, chances, loss))
+            assert f"Prediction 1 at position 2: {wrong} is an id that the vocabulary's" in text
+        ids[2, 1], chances[4, 0] = 0, np.nan
+        text = message(StorageError, lambda: write(0, ids, chances, loss))
+        assert "Prediction 0 at position 4: nan is the probability that the model itself" in text
+        with pytest.raises(ValueError, match="has shape"):
+            write(0, ids[:, :2], chances, loss)
+
+
+def test_complex_values_are_refused(tmp_path):
+    with RecordingWriter.create(tmp_path / "run.h5", small().plan()) as writer:
+        values = np.zeros((5, 37), complex)
+        text = message(StorageError, lambda: writer.write("lstm/l0/hidden", 0, values))
+        assert "complex128" in text
+        writer.write("lstm/l0/hidden", 0, np.ones((5, 37), bool))
+
+
+def test_the_size_is_known_beforehand(tmp_path):
+    for example in (small(), small((20_000, 1, 3000), 400)):
+        plan = example.plan()
+        size = example.record(tmp_path / f"{plan.n_bytes}.h5").stat().st_size
+        assert size <= plan.n_bytes <= size * 1.1 + 70_000
+
+
 def test_the_largest_values_fit(tmp_path):
     example = small(sites=[site("a/output", 2)], predictions=None)
     example.values["a/output"][:2] = [[65504.0, -65504.0], [65519.0, 6e-8]]
