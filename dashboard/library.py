@@ -12,9 +12,10 @@ import numpy as np
 
 from dashboard import statistics
 from dashboard.parts import Part, split_into_parts
-from dashboard.sources.protocol import SiteInfo, Source
+from dashboard.sources.protocol import AnnotationInfo, SiteInfo, Source
 
 Value = TypeVar("Value")
+LOSSES_AT_ONCE = 2**20
 
 
 def slug(name: str) -> str:
@@ -71,16 +72,32 @@ class Shelf:
 
     def _mean_losses(self, stream: str) -> np.ndarray | None:
         info = self.source.streams[stream]
-        out = np.full(info.n_documents, np.nan)
-        for document, (start, stop) in enumerate(
-            zip(info.document_start[:-1], info.document_start[1:], strict=True)
-        ):
-            loss = self.source.loss(stream, int(start), int(stop))
+        sums = np.zeros(info.n_documents)
+        counts = np.zeros(info.n_documents)
+        for start in range(0, info.n_positions, LOSSES_AT_ONCE):
+            stop = min(info.n_positions, start + LOSSES_AT_ONCE)
+            loss = self.source.loss(stream, start, stop)
             if loss is None:
                 return None
-            known = loss[np.isfinite(loss)]
-            out[document] = known.mean() if len(known) else np.nan
-        return out
+            known = np.flatnonzero(np.isfinite(loss))
+            document = np.searchsorted(info.document_start, start + known, side="right") - 1
+            sums += np.bincount(document, loss[known], info.n_documents)
+            counts += np.bincount(document, minlength=info.n_documents)
+        with np.errstate(invalid="ignore"):
+            return sums / counts
+
+    def annotation_limit(self, info: AnnotationInfo) -> float:
+        """Return the end of an annotation's scale: 1, or the robust one of numbers."""
+        if info.kind != "numeric":
+            return 1.0
+        return self._once(("annotation", info.name), lambda: self._numeric_limit(info))
+
+    def _numeric_limit(self, info: AnnotationInfo) -> float:
+        stream = self.source.streams[info.stream]
+        ranges = statistics.sample_ranges(stream.n_positions, 1)
+        parts = [self.source.annotation(info.name, *pair) for pair in ranges]
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        return float(statistics.robust_limit(values.astype(np.float32)[None])[0])
 
 
 class Library:

@@ -109,6 +109,7 @@ def about(shelf: Shelf) -> dict[str, Any]:
                 "stream": info.stream,
                 "kind": info.kind,
                 "categories": info.categories,
+                "limit": shelf.annotation_limit(info),
             }
             for info in source.annotations.values()
         ],

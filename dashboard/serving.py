@@ -61,7 +61,7 @@ def bind(host: str, port: int | None) -> socket.socket:
 
 def opening(unit: str | None, track: str | None) -> str:
     """Return the query of a page that opens at a unit, such as ``"?site=lstm/l0/cell&unit=87"``."""
-    query = {}
+    query: dict[str, str] = {}
     if unit is not None:
         site, colon, index = unit.rpartition(":")
         if not colon or not index.isdecimal():

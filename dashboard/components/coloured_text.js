@@ -84,6 +84,7 @@
           ? new Int32Array(await getBuffer(`${state.about.key}/spans`, parameters))
           : null;
         if (key !== this.partKey) return;
+        if (this.about !== state.about) this.shown = null; // a unit of another recording
         this.about = state.about;
         this.stream = stream;
         this.view.setPart(part, spans);
@@ -323,8 +324,12 @@
     return view.layout.text.slice(view.layout.offsetOf(low), view.layout.offsetOf(high));
   };
 
-  /** Scales of second tracks: losses up to 6 nats, annotations up to 1. */
-  interp.trackScale = (/** @type {string|null} */ track) => ({ limit: track === 'loss' ? 6 : 1, oneSided: true, stretch: 'linear' });
+  /** Scales of second tracks: losses up to 6 nats, annotations up to the limit that the server states. */
+  interp.trackScale = (/** @type {string|null} */ track) => {
+    const { about } = selection.get();
+    const found = about && about.annotations.find((/** @type {any} */ a) => a.name === track);
+    return { limit: track === 'loss' ? 6 : found ? found.limit : 1, oneSided: true, stretch: 'linear' };
+  };
 
   /** @param {{id?: any, className?: string}} props */
   function ColouredText(props) {

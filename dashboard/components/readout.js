@@ -11,6 +11,7 @@
   const { formatValue, colourOf, scaleFor, toCss } = interp.colour;
 
   const WINDOW = 256;
+  const SHOWN = 0.001; // less probable guesses say nothing
   const pages = new LruMap(40);
   const exactValues = new LruMap(400);
 
@@ -73,7 +74,7 @@
     const unit = selection.shownUnit();
     if (!current || !stream || position === null || position >= stream.nPositions) {
       return h('div', { id: props.id, className: 'readout quiet' },
-        'Point at the text to read values and predictions. Click pins a position, ', h('kbd', null, '['), ' ', h('kbd', null, ']'), ' change the unit, ', h('kbd', null, '?'), ' shows all keys.');
+        'Point at the text to read values; click to pin. ', h('span', null, h('kbd', null, '['), ' ', h('kbd', null, ']'), ' change the unit'), h('span', null, h('kbd', null, '?'), ' all keys'));
     }
     const value = valueAt(about, current, unit, position, again);
     const guesses = predictionsAt(about, stream, position, again);
@@ -86,7 +87,7 @@
       h('span', { className: 'quiet' }, `position ${position.toLocaleString('en')}`, hoverPos === null ? ' · pinned' : ''),
       guesses && guesses.tokens && h('span', { className: 'guesses' },
         h('span', { className: 'quiet' }, guesses.target === 'next' ? 'expects next' : 'says'),
-        guesses.tokens.map((/** @type {string} */ t, /** @type {number} */ i) => h(Guess, { key: i, token: t, probability: guesses.probability[i], isActual: t === next }))),
+        guesses.tokens.map((/** @type {string} */ t, /** @type {number} */ i) => guesses.probability[i] >= SHOWN && h(Guess, { key: i, token: t, probability: guesses.probability[i], isActual: t === next }))),
       guesses && guesses.loss !== null && h('span', { className: 'quiet' }, `loss ${guesses.loss.toFixed(2)} nats`));
   }
 

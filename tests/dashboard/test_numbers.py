@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import payloads, statistics
+from dashboard import library, payloads, statistics
 from dashboard.heat import columns_of, heat_map
 from dashboard.parts import part_text, split_into_parts
 from dashboard.sources import MemorySource, SiteInfo, StreamInfo
@@ -113,6 +113,23 @@ def test_the_sample_is_bounded_spread_and_the_same_every_time():
     assert statistics.sample_ranges(0, 512) == []
     wide = statistics.sample_ranges(10_000_000, 50_000)
     assert sum(stop - start for start, stop in wide) * 50_000 * 2 <= 3 * statistics.SAMPLE_BYTES
+
+
+def test_losses_are_averaged_by_document(monkeypatch):
+    monkeypatch.setattr(library, "LOSSES_AT_ONCE", 3)
+    loss = np.array([1, 2, 3, 4, np.nan, 6, np.nan], np.float32)
+    documents = [("a", "xx"), ("empty", ""), ("b", "xxxx"), ("unknown", "x")]
+    source = MemorySource(documents, {"m/output": np.zeros((7, 1))}, loss=loss)
+    found = library.Shelf("key", source).document_loss("text")
+    np.testing.assert_allclose(found, [1.5, np.nan, 13 / 3, np.nan])
+
+
+def test_numbers_under_the_text_have_a_scale():
+    depth = np.arange(1000) % 4 * 1.0
+    source = MemorySource(
+        [("a", "x" * 1000)], {"m/output": np.zeros((1000, 1))}, annotations={"depth": depth}
+    )
+    assert library.Shelf("key", source).annotation_limit(source.annotations["depth"]) == 3
 
 
 def test_histograms_have_a_width_for_constants_and_nothing():
