@@ -95,5 +95,5 @@ def measure(folder: Path, files: list) -> dict[str, Any]:
         "weights_hash": weights_hash(shipped.module),
         "data": describe(files),
         "held_out": held_out_by_package(shipped, split_files(files, "test")),
-        "sample": sample(shipped, "class ", 500, temperature=0.5),
+        "sample": sample(shipped, "import os\n\nclass ", 500, temperature=0.6),
     }
