@@ -21,6 +21,7 @@ from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
+from interp.capture.stepped import LARGE, stepped_cells
 from interp.capture.steps import Steps, unpack
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
@@ -287,4 +288,11 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
         Steps(sizes, reverse),
         signals,
     )
+    if call.batch_sizes is None and dtype == torch.float32 and CELL in values:
+        if values[CELL].numel() and values[CELL].abs().amax() > LARGE:
+            stepped = stepped_cells(
+                call.function, data, hidden, state, mine, call.has_biases, reverse
+            )
+            if stepped is not None:
+                values[CELL] = stepped
     return {name: part.to(dtype).view(*shape, -1) for name, part in values.items()}

@@ -107,9 +107,7 @@ class Place:
             self.session.store.add_step(description, values.clone() if copy else values)
             return
         if self.per_step and values.ndim <= 2:
-            step = values if values.ndim == 2 else values.reshape(1, -1)
-            description = self._describe(signal, layer, reverse, step, "position")
-            self.session.store.add_step(description, step.clone() if copy else step)
+            self.record_step(signal, values, copy)
             return
         if per is None:
             per = "position" if values.ndim == 3 else "call"
@@ -118,6 +116,13 @@ class Place:
         description = self._describe(signal, layer, reverse, values, per, n_heads)
         captured = Captured(values.clone() if copy else values, lengths)
         self.session.store.add(description, captured)
+
+    def record_step(self, signal: str, values: Tensor, copy: bool = False) -> None:
+        """Record one step, (batch, n_units); the steps of a forward are stacked."""
+        values = values.detach()
+        step = values if values.ndim == 2 else values.reshape(1, -1)
+        description = self._describe(signal, None, False, step, "position")
+        self.session.store.add_step(description, step.clone() if copy else step)
 
     def _describe(
         self,

@@ -1,0 +1,286 @@
+"""Recorded values against an independent loop of steps."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from interp.capture import Recorder
+from tests.capture import oracle
+
+KINDS = {
+    "lstm": lambda **k: nn.LSTM(**k),
+    "lstm_proj": lambda **k: nn.LSTM(proj_size=3, **k),
+    "gru": lambda **k: nn.GRU(**k),
+    "rnn_tanh": lambda **k: nn.RNN(**k),
+    "rnn_relu": lambda **k: nn.RNN(nonlinearity="relu", **k),
+}
+
+
+def build(kind, *, layers=2, bidirectional=False, bias=True, batch_first=True, dtype=torch.float64):
+    torch.manual_seed(7)
+    module = KINDS[kind](
+        input_size=4, hidden_size=5, num_layers=layers, bidirectional=bidirectional, bias=bias,
+        batch_first=batch_first, dropout=0.5 if layers > 1 else 0.0,
+    )  # fmt: skip
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    return module.to(dtype).eval()
+
+
+def state_of(module, batch, dtype=torch.float64, zero=False):
+    torch.manual_seed(11)
+    rows = module.num_layers * (2 if module.bidirectional else 1)
+    make = torch.zeros if zero else torch.randn
+    h = make(rows, batch, getattr(module, "proj_size", 0) or module.hidden_size, dtype=dtype)
+    c = make(rows, batch, module.hidden_size, dtype=dtype) if module.mode == "LSTM" else None
+    return h, c
+
+
+def flat(result):
+    output, state = result
+    data = output.data if isinstance(output, nn.utils.rnn.PackedSequence) else output
+    return [data, *(state if isinstance(state, tuple) else (state,))]
+
+
+def recorded(module, *args):
+    with torch.no_grad():
+        plain = flat(module(*args))
+        for _ in range(2):  # the first run is the one that checks, the second the one that trusts
+            with Recorder(module, "**") as recorder:
+                again = flat(module(*args))
+            assert all(map(torch.equal, plain, again))
+    return recorder
+
+
+def check(recorder, expected, name, tolerance=1e-12):
+    sites = {oracle.site(*key, name): value for key, value in expected.items()}
+    assert set(sites) | {f"{name}/output"} == set(recorder.sites)
+    for site, value in sites.items():
+        torch.testing.assert_close(recorder[site], value, rtol=tolerance, atol=tolerance, msg=site)
+
+
+@pytest.mark.parametrize("layout", ["dense", "packed", "packed_unsorted", "unbatched"])
+@pytest.mark.parametrize("given_state", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_float64_equals_a_loop_over_the_matrix_of_options(kind, given_state, layout):
+    torch.manual_seed(3)
+    for layers, both, bias, batch_first in itertools.product((1, 3), *[(True, False)] * 3):
+        module = build(kind, layers=layers, bidirectional=both, bias=bias, batch_first=batch_first)
+        batch, n_steps = (1, 6) if layout == "unbatched" else (4, 6)
+        x = torch.randn(batch, n_steps, 4, dtype=torch.float64)
+        lengths = torch.full((batch,), n_steps)
+        h, c = state_of(module, batch, zero=not given_state)
+        state = (h if c is None else (h, c)) if given_state else None
+        data = x if batch_first else x.transpose(0, 1)
+        if layout.startswith("packed"):
+            lengths = torch.tensor([6, 4, 4, 1] if layout == "packed" else [2, 6, 1, 6])
+            data = pack_padded_sequence(
+                data, lengths, batch_first=batch_first, enforce_sorted=layout == "packed"
+            )
+        elif layout == "unbatched":
+            data = x[0]
+            if given_state:
+                state = h[:, 0] if c is None else (h[:, 0], c[:, 0])
+        recorder = recorded(module, data, state)
+        expected = oracle.run(module, x, lengths, h, c)
+        name = type(module).__name__.lower()
+        check(recorder, expected, name)
+        assert recorder.lengths(f"{name}/l0/hidden").tolist() == lengths.tolist()
+        top = module.num_layers - 1
+        whole = recorder[f"{name}/output"]
+        parts = [recorder[oracle.site(top, r, "hidden", name)] for r in range(1 + both)]
+        assert torch.equal(whole, torch.cat(parts, -1))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("batch, n_steps", [(1, 33), (1, 500), (3, 257), (2, 64)])
+def test_long_sequences_that_are_read_in_chunks(batch, n_steps, reverse):
+    module = build("lstm", layers=1, bidirectional=reverse)
+    x = torch.randn(batch, n_steps, 4, dtype=torch.float64)
+    h, c = state_of(module, batch)
+    lengths = torch.full((batch,), n_steps)
+    check(recorded(module, x, (h, c)), oracle.run(module, x, lengths, h, c), "lstm", 1e-11)
+
+
+def test_blocks_give_what_one_block_gives(monkeypatch):
+    from interp.capture import reconstruction
+
+    for kind, both, packed in itertools.product(["lstm", "gru"], *[(True, False)] * 2):
+        module = build(kind, bidirectional=both)
+        data = torch.randn(4, 9, 4, dtype=torch.float64)
+        lengths = torch.tensor([9, 9, 5, 2])
+        if packed:
+            data = pack_padded_sequence(data, lengths, batch_first=True)
+        whole = recorded(module, data)
+        with monkeypatch.context() as patch:
+            patch.setattr(reconstruction, "_BLOCK", 160)
+            patch.setattr(reconstruction, "_CACHED", 80)
+            parts = recorded(module, data)
+            for only in (["**/cell"], ["**/forget_gate"], ["**/new_gate"], ["**/update_gate"]):
+                if only[0].rpartition("/")[2] not in str(list(whole.sites)):
+                    continue
+                with torch.no_grad(), Recorder(module, only) as one:
+                    module(data)
+                for site in one.sites:
+                    torch.testing.assert_close(one[site], whole[site], rtol=1e-12, atol=1e-12)
+        for site in whole.sites:
+            torch.testing.assert_close(parts[site], whole[site], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_only_what_was_asked_for(kind):
+    module = build(kind)
+    x = torch.randn(2, 5, 4, dtype=torch.float64)
+    everything = recorded(module, x)
+    for site in everything.sites:
+        with torch.no_grad(), Recorder(module, site) as recorder:
+            module(x)
+        assert list(recorder.sites) == [site]
+        torch.testing.assert_close(recorder[site], everything[site], rtol=1e-12, atol=1e-12)
+
+
+def one_step_errors(module, recorder, x, h0, c0):
+    """Return the largest error of each signal after one float64 step from the recorded state."""
+    worst = {}
+    name = type(module).__name__.lower()
+    n_directions = 2 if module.bidirectional else 1
+    step, data = oracle.STEP[module.mode], x.double()
+    for layer in range(module.num_layers):
+        outputs = []
+        for reverse in range(n_directions):
+            w = oracle.weights(module, f"_l{layer}{'_reverse' if reverse else ''}")
+
+            def get(signal, layer=layer, reverse=reverse):
+                return recorder[oracle.site(layer, reverse, signal, name)].double()
+
+            hidden = get("hidden")
+            row = layer * n_directions + reverse
+
+            def before(values, first):
+                parts = [values[:, 1:], first] if reverse else [first, values[:, :-1]]  # noqa: B023
+                return torch.cat(parts, 1).flatten(0, 1)
+
+            h = before(hidden, h0[row].double()[:, None])
+            c = None if c0 is None else before(get("cell"), c0[row].double()[:, None])
+            for signal, value in step(data.flatten(0, 1), h, c, w, module.hidden_size).items():
+                found = get(signal).flatten(0, 1)
+                error = ((found - value).abs() / value.abs().clamp(min=1)).max().item()
+                worst[signal] = max(worst.get(signal, 0), error)
+            outputs.append(hidden)
+        data = torch.cat(outputs, -1)
+    return worst
+
+
+@pytest.mark.parametrize("case", ["plain", "forget bias 3", "large cells", "long stream"])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh"])
+def test_float32_is_one_exact_step_from_what_was_recorded(kind, case):
+    torch.manual_seed(5)
+    layers, units, batch, n_steps = 2, 48, 8, 200
+    if case == "long stream":
+        layers, batch, n_steps = 1, 1, 2000
+    module = KINDS[kind](input_size=32, hidden_size=units, num_layers=layers, batch_first=True)
+    module.eval()
+    x = torch.randn(batch, n_steps, 32)
+    if kind == "lstm" and case != "plain":
+        for layer in range(layers):
+            getattr(module, f"bias_ih_l{layer}").data[units : 2 * units] = 3.0
+    h0, c0 = state_of(module, batch, torch.float32)
+    if kind == "lstm" and case == "large cells":
+        c0 *= 30
+        for layer in range(layers):  # every other unit adds nearly 1 a step and keeps nearly all
+            for gate, bias in ((0, 3.0), (1, 5.0), (2, 2.0)):
+                part = slice(gate * units, (gate + 1) * units, 2)
+                getattr(module, f"bias_ih_l{layer}").data[part] = bias
+    recorder = recorded(module, x, h0 if c0 is None else (h0, c0))
+    name = type(module).__name__.lower()
+    assert torch.equal(recorder[f"{name}/output"], recorder[f"{name}/l{layers - 1}/hidden"])
+    if kind == "lstm" and case == "large cells":
+        assert recorder["lstm/l0/cell"][:, 100:].abs().max() > 20
+    errors = one_step_errors(module, recorder, x, h0, c0)
+    assert all(error <= 1e-6 for error in errors.values()), errors
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_low_precision_is_one_step_from_what_was_recorded_to_two_roundings(kind, dtype):
+    module = build(kind, bidirectional=True, dtype=dtype)
+    x = torch.randn(3, 40, 4).to(dtype)
+    h, c = state_of(module, 3, torch.float32)
+    state = h.to(dtype) if c is None else (h.to(dtype), c.to(dtype))
+    recorder = recorded(module, x, state)
+    name = type(module).__name__.lower()
+    assert all(site.dtype == str(dtype)[6:] for site in recorder.sites.values())
+    top = torch.cat([recorder[f"{name}/l1/hidden"], recorder[f"{name}/l1_reverse/hidden"]], -1)
+    assert torch.equal(recorder[f"{name}/output"], top)
+    errors = one_step_errors(module, recorder, x, h.to(dtype), None if c is None else c.to(dtype))
+    errors.pop("hidden")  # the kernel's own arithmetic
+    assert all(error <= 2 * torch.finfo(dtype).eps for error in errors.values()), errors
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+@pytest.mark.parametrize("bias", [True, False])
+def test_cells_in_a_loop(kind, bias):
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = kind(4, 5, bias=bias)
+
+        def forward(self, x):
+            state, kept = None, []
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+                kept.append(state[0] if isinstance(state, tuple) else state)
+            return torch.stack(kept, 1)
+
+    model = Loop().double().eval()
+    x = torch.randn(3, 7, 4, dtype=torch.float64)
+    with torch.no_grad():
+        plain = model(x)
+        with Recorder(model, "**") as recorder:
+            assert torch.equal(model(x), plain)
+    fused = {nn.LSTMCell: nn.LSTM, nn.GRUCell: nn.GRU, nn.RNNCell: nn.RNN}[kind]
+    twin = fused(4, 5, bias=bias, batch_first=True).double().eval()
+    twin.load_state_dict({f"{k}_l0": v for k, v in model.cell.state_dict().items()})
+    zeros = torch.zeros(1, 3, 5, dtype=torch.float64)
+    expected = oracle.run(twin, x, [7] * 3, zeros, zeros if kind is nn.LSTMCell else None)
+    assert {f"cell/{signal}" for _, _, signal in expected} < set(recorder.sites)
+    for (_, _, signal), value in expected.items():
+        torch.testing.assert_close(recorder[f"cell/{signal}"], value, rtol=1e-12, atol=1e-12)
+    assert recorder.lengths("cell/hidden").tolist() == [7] * 3
+    assert torch.equal(recorder["cell/output"], plain)
+
+
+def test_a_cell_that_is_the_model_itself():
+    cell = nn.LSTMCell(4, 5).double().eval()
+    x = torch.randn(6, 3, 4, dtype=torch.float64)
+    with torch.no_grad(), Recorder(cell, "**") as recorder:
+        state = None
+        for step in x:
+            state = cell(step, state)
+    assert recorder["lstmcell/cell"].shape == (3, 6, 5)
+    assert torch.equal(recorder["lstmcell/cell"][:, -1], state[1])
+
+
+def test_gradients_flow_as_without_a_recorder():
+    module = build("lstm", dtype=torch.float32)
+    x = torch.randn(2, 5, 4, requires_grad=True)
+    module(x)[0].sum().backward()
+    plain, x.grad = x.grad, None
+    for _ in range(2):
+        x.grad = None
+        with Recorder(module, "**") as recorder:
+            module(x)[0].sum().backward()
+        torch.testing.assert_close(x.grad, plain)
+        assert not recorder["lstm/l0/cell"].requires_grad
+
+
+def test_autocast():
+    module = build("lstm", dtype=torch.float32)
+    x = torch.randn(2, 5, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        recorder = recorded(module, x)
+    assert {site.dtype for site in recorder.sites.values()} == {"bfloat16"}
