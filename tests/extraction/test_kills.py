@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,37 +15,29 @@ from tests.extraction.conftest import make_model, make_texts
 LENGTHS = [300, 90, 41, 200]
 OPTIONS = {"sites": ["lstm/*"], "batch_size": 2, "window": 10, "commit_interval_s": 0.0}
 
-# Slow enough to be met in the middle; begins by saying that it is ready.
+# The model ends its own process, while the writing thread is wherever it happens to be.
 RUN = f"""
-import sys, time
+import os, signal, sys
 import interp
 from tests.extraction.conftest import make_model, make_texts
 
-adapter = make_model()
+adapter, left = make_model(), int(sys.argv[2])
 forward = adapter.forward
-def slowly(ids, lengths, state):
-    time.sleep(0.03)
+def deadly(ids, lengths, state):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
     return forward(ids, lengths, state)
-adapter.forward = slowly
-print("ready", flush=True)
+adapter.forward = deadly
 interp.record(adapter, make_texts({LENGTHS}), sys.argv[1], resume=True, **{OPTIONS})
 """
 
 
-def run_for(path, seconds):
-    """Start or continue the run, kill it after some seconds; return whether it had ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    process.stdout.readline()
-    try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        return False
-    finally:
-        process.wait()
-        process.stdout.close()
+def run_for(path, n_forwards):
+    """Start or continue the run; return how it ended."""
+    command = [sys.executable, "-c", RUN, str(path), str(n_forwards)]
+    return subprocess.run(command).returncode
 
 
 def done_segments(path):
@@ -59,15 +49,11 @@ def done_segments(path):
 def test_killed_again_and_again(tmp_path):
     path = tmp_path / "run.h5"
     before = 0
-    for seconds in (0.45, 0.7, 0.55):
-        assert not run_for(path, seconds)
-        if path.exists():
-            assert done_segments(path) >= before
-            before = done_segments(path)
-    assert before > 0
-    deadline = time.monotonic() + 60
-    while not run_for(path, 30) and time.monotonic() < deadline:
-        pass
+    for n_forwards in (12, 25, 33):
+        assert run_for(path, n_forwards) == -signal.SIGKILL
+        assert done_segments(path) > before
+        before = done_segments(path)
+    assert run_for(path, 1000) == 0
     whole = tmp_path / "whole.h5"
     interp.record(make_model(), make_texts(LENGTHS), whole, **OPTIONS)
     with interp.open(path) as found, interp.open(whole) as expected:
