@@ -4,9 +4,9 @@
 
 The server is a process of its own, as `interp view` starts it. Times run from the event in the
 page to the second animation frame after the change, when its pixels are certain to be on the
-screen; that adds up to 33 ms of waiting for frames to what the work takes. On a busy machine these times say
-more about the others than about the page, so the processor time of the page's main thread, which
-does not depend on them, stands beside each.
+screen; that adds up to 33 ms of waiting for frames to what the work takes. On a busy machine these
+times say more about the others than about the page, so the processor time of the page's main
+thread, which does not depend on them, stands beside each.
 """
 
 from __future__ import annotations
