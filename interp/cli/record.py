@@ -36,7 +36,11 @@ def record(
         str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
     ],
     corpus: Annotated[
-        list[Path], typer.Argument(help="Text files, directories, JSONL; stdlib:test for unseen Python.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Text files, directories, JSONL; stdlib:test for unseen Python.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Recording to write.", show_default=False)
