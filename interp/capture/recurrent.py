@@ -23,6 +23,7 @@ from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
 from interp.capture.stepped import LARGE, stepped_cells
 from interp.capture.steps import Steps, unpack
+from interp.errors import CaptureError
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
 SIGNALS_OF = {
@@ -185,11 +186,15 @@ def _same_bits(one: Iterable[Tensor], other: Iterable[Tensor]) -> bool:
 def _run_with_dropout(call: Call) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
     """Run a call with dropout between its layers twice, from the same random state."""
     device = call.data.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+    # Not under no_grad: there dropout draws other numbers.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         again, runs = run_layers(call)
     result = call.run()
     if not _same_bits(result, again):
-        raise NotImplementedError
+        raise CaptureError(
+            "This recurrent module is in train mode with dropout between its layers, and run layer "
+            "by layer it drew other random numbers. Call model.eval() first."
+        )
     return result, runs
 
 
