@@ -115,7 +115,8 @@ class AttentionRun:
     """
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        # Weakly, as the session holds this: its maps must not wait for the collector.
+        self.session: Session = weakref.proxy(session)
         self.tags = TensorTags()
         self.seen: set[str] = set()
         self.called: dict[str, nn.Module] = {}
@@ -127,7 +128,7 @@ class AttentionRun:
         self._known: dict[tuple[str, Any], Arrangement] = {}
         self._trails = Trails(self.tags)
         self._waiting: dict[Place, Trail] = {}
-        self._refused: set[Place] = set()
+        self._refused: set[str] = set()
 
     def place(self) -> Place | None:
         """Return the innermost running module that is not one of torch's small ones."""
@@ -138,14 +139,14 @@ class AttentionRun:
 
     def wanted(self, place: Place | None) -> bool:
         """Return whether any signal of attention is wanted of a place and not refused."""
-        if place is None or place in self._refused:
+        if place is None or place.path in self._refused:
             return False
         return any(place.wants(signal) for signal in ATTENTION_SIGNALS)
 
     def refuse(self, place: Place, reason: str) -> None:
         """Say that the attention of a place can't be recorded; what was recorded is dropped."""
         self.seen.add(place.path)
-        self._refused.add(place)
+        self._refused.add(place.path)
         for signal in ATTENTION_SIGNALS:
             name = _site(place, signal)
             if place.wants(signal):
@@ -246,6 +247,12 @@ class AttentionRun:
             while self.at_end:
                 self.at_end.pop(0)()
             self._trails.end_all()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is followed, as it is after a forward that broke."""
+        self.at_end.clear()
+        self._trails.clear()
         self._waiting.clear()
         self.tags.clear()
 
@@ -300,12 +307,9 @@ def batch_size(place: Place) -> int | None:
     return None
 
 
-_runs: weakref.WeakKeyDictionary[Session, AttentionRun] = weakref.WeakKeyDictionary()
-
-
 def run_of(session: Session) -> AttentionRun | None:
     """Return a session's attention calls; None when no attention is wanted."""
-    return _runs.get(session)
+    return session.attached.get(ATTENTION)
 
 
 @prepares
@@ -320,7 +324,7 @@ def _prepare(session: Session) -> Iterator[None]:
     if not wanted:
         yield
         return
-    run = _runs[session] = AttentionRun(session)
+    run = session.attached[ATTENTION] = AttentionRun(session)
     active.watchers.append(run.watch)
     session.leaving.append(run.leave)
     try:
@@ -328,4 +332,4 @@ def _prepare(session: Session) -> Iterator[None]:
     finally:
         active.watchers.remove(run.watch)
         session.leaving.remove(run.leave)
-        run.tags.clear()
+        run.forget()

@@ -176,6 +176,9 @@ class Session:
         Each is given the place of a module whose call has ended.
     refused : dict of str to str
         Why a site that was asked for is not recorded.
+    attached : dict of str to object
+        What handlers keep with the session. They must not refer to it strongly: what was recorded
+        is to go with the recorder, not when the collector finds a cycle.
     """
 
     def __init__(
@@ -197,6 +200,7 @@ class Session:
         self.attention = attention
         self.leaving: list[Callable[[Place], None]] = []
         self.refused: dict[str, str] = {}
+        self.attached: dict[str, Any] = {}
         self._per_step = per_step
         self._train_mode = train_mode
         self.batch_first = batch_first

@@ -88,6 +88,10 @@ class Trails:
         for trail in list(self._open):
             self.end_here(trail)
 
+    def clear(self) -> None:
+        """Follow nothing any more."""
+        self._open.clear()
+
     def follow(
         self,
         function: Callable[..., Any],

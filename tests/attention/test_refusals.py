@@ -1,5 +1,7 @@
 """What can't be recorded is said by name, and nothing is left behind when something breaks."""
 
+import contextlib
+import gc
 import threading
 import warnings
 import weakref
@@ -199,6 +201,26 @@ def test_nothing_but_the_maps_is_held(kind):
         model(torch.randn(2, 5, 8))
     assert len(recorder.sites) == 3
     assert all(part is None for parts in alive for part in parts) and len(alive[-1]) == 4
+
+
+@pytest.mark.parametrize("kind", [textbook.Textbook, textbook.KernelOnThreeAxes])
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_maps_go_with_the_recorder(kind, breaks):
+    """Without waiting for the collector of cycles, which counts objects and not their size."""
+    model, x = kind().eval(), torch.randn(2, 5, 8)
+    if breaks:
+        model.out = nn.Linear(3, 3).eval()
+    gc.disable()
+    try:
+        recorder = interp.Recorder(model, sites="**/attention")
+        with torch.no_grad(), contextlib.suppress(RuntimeError), recorder:
+            model(x)
+        session = weakref.ref(recorder._session)
+        assert breaks or recorder[f"{kind.__name__.lower()}/attention"].any()
+        del recorder
+        assert session() is None
+    finally:
+        gc.enable()
 
 
 def test_a_thread_of_its_own_is_not_recorded():
