@@ -38,6 +38,21 @@ def twice_ranks(counts: np.ndarray) -> np.ndarray:
     return 2 * np.cumsum(counts, dtype=np.int64) - counts + 1
 
 
+def distinct_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values, rising, and for each value its place among them.
+
+    What `numpy.unique` does, many times faster for float16.
+    """
+    if values.dtype != np.float16 or np.isnan(values).any():
+        return np.unique(values, return_inverse=True)
+    keys = order_keys(values)
+    used = np.flatnonzero(np.bincount(keys, minlength=N_KEYS))
+    bits = np.where(used >= 0x8000, used - 0x8000, 0xFFFF - used).astype(np.uint16)
+    place = np.zeros(N_KEYS, np.int32)
+    place[used] = np.arange(len(used))
+    return bits.view(np.float16), place[keys]
+
+
 def mid_ranks(column: np.ndarray) -> np.ndarray:
     """Return the 1-based rank of each value, ties sharing their mean."""
     if column.dtype != np.float16:

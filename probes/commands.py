@@ -11,10 +11,10 @@ import interp
 from interp.selection import Place
 from probes.evaluation import evaluate
 from probes.findings import Ranking
+from probes.layers import Sweep, sweep
 from probes.ranking import rank
 from probes.results import write_result
 from probes.search import search_units, similar_places
-from probes.layers import Sweep, sweep
 
 
 def rank_recording(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes.auroc import distinct_values
 from probes.documents import draw_documents
 from probes.kernels import resampled_areas
 
@@ -36,9 +37,10 @@ def bootstrap_auroc(
     areas, precisions : ndarray (n_resamples,) float64
         NaN where a resample had one class only.
     """
-    values = np.asarray(values)
-    keys = np.unique(values, return_inverse=True)[1]
-    order = np.argsort(-keys if sign > 0 else keys, kind="stable")
+    keys = distinct_values(np.asarray(values))[1]
+    if len(keys) and keys.max() < 1 << 16:
+        keys = keys.astype(np.uint16)  # NumPy sorts those in linear time
+    order = np.argsort(keys.max() - keys if sign > 0 else keys, kind="stable")
     n_documents = len(document_start) - 1
     document = np.repeat(np.arange(n_documents), np.diff(document_start)).astype(np.int32)
     areas, precisions = np.empty(n_resamples), np.empty(n_resamples)

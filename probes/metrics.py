@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.auroc import distinct_values
+
 #: Quantile bins of the mutual information.
 N_BINS = 16
 
@@ -32,7 +34,7 @@ class ValueCounts:
     @classmethod
     def of(cls, values: np.ndarray, labels: np.ndarray) -> ValueCounts:
         """Count one unit's values (n_positions,) by a label (n_positions,) bool."""
-        distinct, key = np.unique(np.asarray(values), return_inverse=True)
+        distinct, key = distinct_values(np.asarray(values))
         labels = np.asarray(labels, bool)
         inside = np.bincount(key[labels], minlength=len(distinct))
         outside = np.bincount(key[~labels], minlength=len(distinct))
