@@ -71,6 +71,8 @@ def heat_map(
         The unit that correlations are with.
     chosen : sequence of int, optional
         Only these units; None: all.
+    max_columns, max_rows : int
+        Longer windows are averaged, further units left out.
     limit : float, optional
         Value of the scale's ends; None: robust, from the window.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -177,13 +178,25 @@ MIXED = [
 ]
 
 
+def clusters(text: str) -> list[str]:
+    """Return the letters with their marks, joined emoji and flags of the text above."""
+    out = [""]
+    for character in text:
+        flag = 0x1F1E6 <= ord(character) <= 0x1F1FF
+        half_flag = flag and len(out[-1]) == 1 and 0x1F1E6 <= ord(out[-1]) <= 0x1F1FF
+        joins = unicodedata.combining(character) or character in "\u200d\ufe0f"
+        if joins or half_flag or out[-1].endswith("\u200d"):
+            out[-1] += character
+        else:
+            out.append(character)
+    return out[1:]
+
+
 @pytest.fixture(scope="module")
 def mixed_address():
-    import regex
-
     text = "".join(MIXED)
     values = []
-    for i, cluster in enumerate(regex.findall(r"\X", text)):
+    for i, cluster in enumerate(clusters(text)):
         values += [-1.0 if i % 2 else 1.0] * len(cluster)
     source = MemorySource(
         [("mixed.txt", text)], {"m/output": np.array(values, np.float16)[:, None]}, name="mixed"
