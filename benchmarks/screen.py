@@ -71,14 +71,19 @@ window.bench = {
     await bench.frames();
     return performance.now() - start;
   },
-  async hover(x, y) {
+  async hover(share) {
+    const { view } = bench.text().controller;
+    const [first, last] = interp.selection.get().inSight;
+    const position = Math.floor(first + share * (last - first));
+    const [low, high] = view.charactersOf(position);
+    const [box] = view.boxesOf(low, high);
+    const sheet = view.sheet.getBoundingClientRect();
+    const event = {clientX: sheet.left + box.x + 2, clientY: sheet.top + box.y + 9, bubbles: true};
     const start = performance.now();
-    const box = bench.text().getBoundingClientRect();
-    const target = document.elementFromPoint(box.left + x, box.top + y);
-    const event = {clientX: box.left + x, clientY: box.top + y, bubbles: true};
-    target.dispatchEvent(new MouseEvent('mousemove', event));
+    bench.text().dispatchEvent(new MouseEvent('mousemove', event));
     await bench.frames();
-    return document.querySelector('.cursor-hover') ? performance.now() - start : Infinity;
+    const drawn = document.querySelector('.cursor-hover') !== null;
+    return drawn && interp.selection.get().hoverPos === position ? performance.now() - start : Infinity;
   },
   async scroll(seconds) {
     const text = bench.text();
@@ -218,9 +223,7 @@ def measure_page(address: str, n_switches: int) -> dict[str, float]:
         out["screen_bytes_per_switch"] = sum(received) / n_switches
         out["screen_switch_median_ms"] = statistics.median(switches)
         out["screen_switch_p95_ms"] = percentile(switches, 0.95)
-        hovers = [
-            page.evaluate(f"bench.hover({110 + 9 * i}, {60 + 20 * (i % 9)})") for i in range(20)
-        ]
+        hovers = [page.evaluate(f"bench.hover({0.1 + 0.04 * i})") for i in range(20)]
         out["cpu_hover"] = used(len(hovers))
         out["screen_hover_p95_ms"] = percentile(hovers, 0.95)
         n_frames, seconds = page.evaluate("bench.scroll(4)")
