@@ -89,6 +89,8 @@ class Arrangement:
         """
         if tuple(rows.shape[:-2]) == tuple(leading) and not self.packed:
             return self.apply(rows)
+        if rows.ndim == 5 and rows.shape[2] == 1:  # one for all heads of a group
+            rows = rows.squeeze(2)
         if rows.ndim == 4:
             return rows.transpose(0, 1) if self.heads_first else rows
         return rows.reshape(-1, 1, *rows.shape[-2:])

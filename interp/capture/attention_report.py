@@ -24,8 +24,8 @@ _UNSEEN = (
 )
 
 _NO_PARTS = (
-    "{name!r} is not known: the scores of that attention are not one product of queries and keys "
-    "(a position term adds products of its own, say). Its weights and values are."
+    "{name!r} is not known: the scores of that attention are not one plain product of queries and "
+    "keys (a position term adds products of its own, say). Its weights and values are known."
 )
 
 

@@ -17,6 +17,7 @@ SELF_ATTENTION = [
     textbook.HeadsFirst,
     textbook.Einsum,
     textbook.TimeFirstEinsum,
+    textbook.GroupedEinsum,
     textbook.KernelOnThreeAxes,
     textbook.MaskedAfterwards,
     textbook.Sink,
@@ -38,7 +39,9 @@ def record(model, *args, sites="**/attention", **options):
 def test_the_map_is_the_one_that_the_code_made(kind, batch):
     torch.manual_seed(0)
     model = kind().eval()
-    recorder = record(model, torch.randn(batch, 5, 8), sites=SIGNALS)
+    parts = ["**/attention", "**/value", "**/head_output"]
+    sites = parts if kind is textbook.GroupedEinsum else SIGNALS
+    recorder = record(model, torch.randn(batch, 5, 8), sites=sites)
     name = kind.__name__.lower()
     weights = recorder[f"{name}/attention"]
     assert weights.shape == (batch, 2, 5, 5)

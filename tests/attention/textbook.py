@@ -122,6 +122,20 @@ class TimeFirstEinsum(Projections):
         return self.out(heads.transpose(1, 2).reshape(x.shape))
 
 
+class GroupedEinsum(Projections):
+    """Groups of heads that share keys and values, by letters."""
+
+    def forward(self, x):
+        batch, steps, width = x.shape
+        q = self.q(x).view(batch, steps, 1, N_HEADS, -1)
+        k, v = (layer(x).view(batch, steps, N_HEADS, -1)[:, :, :1] for layer in (self.k, self.v))
+        scores = self.scaled(torch.einsum("btkgd,bskd->bkgts", q, k), q)
+        weights = torch.softmax(scores, -1)
+        self.expected = weights.flatten(1, 2)
+        heads = torch.einsum("bkgts,bskd->btkgd", weights, v)
+        return self.out(heads.reshape(x.shape))
+
+
 class KernelOnThreeAxes(Projections):
     """torch's kernel given (batch * heads, steps, head_dim)."""
 
