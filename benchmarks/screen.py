@@ -83,7 +83,8 @@ window.bench = {
     bench.text().dispatchEvent(new MouseEvent('mousemove', event));
     await bench.frames();
     const drawn = document.querySelector('.cursor-hover') !== null;
-    return drawn && interp.selection.get().hoverPos === position ? performance.now() - start : Infinity;
+    const right = drawn && interp.selection.get().hoverPos === position;
+    return right ? performance.now() - start : Infinity;
   },
   async scroll(seconds) {
     const text = bench.text();
