@@ -66,6 +66,12 @@ class Weights:
             *(part if part is None else _rows(part, gates, n_gates) for part in self._parts)
         )
 
+    def of_units(self, units: Tensor, n_gates: int) -> Weights:
+        """Return the rows of some units, in each of the gates."""
+        n_units = len(self.input) // n_gates
+        rows = torch.cat([units + gate * n_units for gate in range(n_gates)])
+        return Weights(*(part if part is None else part[rows] for part in self._parts))
+
     @property
     def _parts(self) -> tuple[Tensor | None, ...]:
         return self.input, self.hidden, self.input_bias, self.hidden_bias

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from interp.capture.anchoring import anchor_cells_
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
-from interp.capture.stepped import LARGE, stepped_cells
 from interp.capture.steps import Steps, unpack
 from interp.errors import CaptureError
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
@@ -294,10 +294,34 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
         signals,
     )
     if call.batch_sizes is None and dtype == torch.float32 and CELL in values:
-        if values[CELL].numel() and values[CELL].abs().amax() > LARGE:
-            stepped = stepped_cells(
-                call.function, data, hidden, state, mine, call.has_biases, reverse
-            )
-            if stepped is not None:
-                values[CELL] = stepped
+        n_units = values[CELL].shape[-1]
+        if hidden.shape[-1] == n_units:  # a projection hides what each unit showed
+            _anchor_(values[CELL].view(*shape, -1), data, hidden, state, weights, reverse)
     return {name: part.to(dtype).view(*shape, -1) for name, part in values.items()}
+
+
+def _anchor_(
+    cells: Tensor,
+    data: Tensor,
+    hidden: Tensor,
+    state: list[Tensor],
+    weights: Weights,
+    reverse: bool,
+) -> None:
+    """Correct the cells of a dense layer, all of them (steps, batch, n), where they drifted."""
+    steps = Steps([cells.shape[1]] * cells.shape[0], reverse)
+    rows, states = (part.reshape(-1, part.shape[-1]) for part in (data, hidden))
+
+    def gates_of(units: Tensor) -> tuple[Tensor, Tensor]:
+        names = [LSTM_GATES[1], LSTM_GATES[3]]
+        initial = [state[0], state[1][:, units]]
+        gates = lstm_signals(rows, states, initial, weights.of_units(units, 4), steps, names)
+        forget, output = (gates[name].view(*cells.shape[:2], -1) for name in names)
+        return (forget.flip(0), output.flip(0)) if reverse else (forget, output)
+
+    if reverse:
+        turned = cells.flip(0)
+        anchor_cells_(turned, hidden.flip(0), gates_of)
+        cells.copy_(turned.flip(0))
+    else:
+        anchor_cells_(cells, hidden, gates_of)
