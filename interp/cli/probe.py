@@ -77,31 +77,25 @@ def probe(
 
 
 def _print(sweep: Any) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from interp.cli.aligned import aligned
 
     first = sweep.reports[0]
     rate = "" if first.base_rate is None else f", {first.base_rate:.1%} of positions inside"
-    title = f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("site", no_wrap=True)
-    columns = [key for key in first.row() if key not in ("sites", "n_units", "low", "high")]
-    for key in columns:
-        table.add_column(key.replace("_", " "), justify="right")
-        if key == first.metric:
-            table.add_column("95 %", justify="right", no_wrap=True)
+    print(f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}\n")
+    keys = [key for key in first.row() if key not in ("sites", "n_units", "low", "high")]
+    rows, headings = [], ["site"]
+    for key in keys:
+        headings += [key.replace("_", " "), *(["95 %"] if key == first.metric else [])]
     for report in sweep.reports:
         row = report.row()
-        cells = []
-        for key in columns:
+        cells = [row["sites"]]
+        for key in keys:
             cells.append(f"{row[key]:.3f}")
             if key == first.metric:
-                cells.append(f"{row['low']:.3f}–{row['high']:.3f}")
-        table.add_row(row["sites"], *cells)
-    console = Console()
-    console.print(table)
+                cells.append(f"{row['low']:.3f} to {row['high']:.3f}")
+        rows.append(cells)
+    print(aligned(headings, rows))
     best = max(sweep.reports, key=lambda report: report.score)
     if best.top_units:
         units = ", ".join(f"{u['unit']} ({u['weight']:+.2f})" for u in best.top_units[:5])
-        console.print(f"Largest weights at {' + '.join(best.sites)}: {units}.")
+        print(f"\nLargest weights at {' + '.join(best.sites)}: {units}.")

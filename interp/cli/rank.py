@@ -110,46 +110,41 @@ def _rows(ranking: Any) -> list[dict[str, Any]]:
 
 
 def _print(ranking: Any) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from interp.cli.aligned import aligned
 
-    console = Console()
     first = ranking.scores[0]
     is_binary = first.auroc is not None
     rate = f", {first.base_rate:.1%} of positions inside" if is_binary else ""
-    title = f"{ranking.concept}: {ranking.n_documents} test documents{rate}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("unit", no_wrap=True)
-    table.add_column("inside" if is_binary else "sign")
+    print(f"{ranking.concept}: {ranking.n_documents} test documents{rate}\n")
     measured = ["AUROC", "95 %", "AP"] if is_binary else ["Spearman", "95 %"]
-    for heading in ["chosen at", *measured, "r", "MI", "p"]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for score in ranking.scores:
-        chosen, value = score.selection_spearman, score.spearman
-        signs, precision = ("+", "-"), []
-        if is_binary:
-            chosen, value = score.selection_auroc, score.auroc
-            signs, precision = ("on", "off"), [f"{score.average_precision:.3f}"]
-        table.add_row(
-            score.unit,
-            signs[0] if score.sign > 0 else signs[1],
-            f"{chosen:.3f}",
-            f"{value:.3f}",
-            f"{score.interval[0]:.3f}–{score.interval[1]:.3f}",
-            *precision,
-            f"{score.r:.3f}",
-            f"{score.mutual_information:.3f}",
-            "" if score.p_value is None else f"{score.p_value:.3f}",
-        )
-    console.print(table)
+    headings = ["unit", "inside" if is_binary else "sign", "chosen", *measured, "MI", "p"]
+    print(aligned(headings, [_cells(score) for score in ranking.scores], n_left=2))
+    print()
     if ranking.null_95 is not None:
-        console.print(
-            f"Best of {ranking.n_units:,} units with swapped labels: {ranking.null_95:.3f} "
-            f"(95 %). Best unit: p = {ranking.p_value:.3f}, q = {ranking.q_value:.3f}."
+        print(
+            f"Best of {ranking.n_units:,} units with swapped labels: {ranking.null_95:.3f} (95 %). "
+            f"Best unit: p = {ranking.p_value:.3f}, q = {ranking.q_value:.3f}."
         )
     if ranking.curve:
         points = ", ".join(f"{point.n_units}: {point.score:.3f}" for point in ranking.curve)
         measure = "AUROC" if is_binary else "R²"
-        console.print(f"Best units together ({measure} of a linear probe): {points}.")
-    console.print()
+        print(f"Best units together ({measure} of a linear probe): {points}.")
+    print()
+
+
+def _cells(score: Any) -> list[str]:
+    chosen, value = score.selection_spearman, score.spearman
+    signs, precision = ("+", "-"), []
+    if score.auroc is not None:
+        chosen, value = score.selection_auroc, score.auroc
+        signs, precision = ("on", "off"), [f"{score.average_precision:.3f}"]
+    return [
+        score.unit,
+        signs[0] if score.sign > 0 else signs[1],
+        f"{chosen:.3f}",
+        f"{value:.3f}",
+        f"{score.interval[0]:.3f} to {score.interval[1]:.3f}",
+        *precision,
+        f"{score.mutual_information:.3f}",
+        "" if score.p_value is None else f"{score.p_value:.3f}",
+    ]
