@@ -1,6 +1,9 @@
 """Recorded values against an independent loop of steps."""
 
+import inspect
 import itertools
+import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from interp.capture import Recorder
+from interp.models.zoo import load_bundled
 from tests.capture import oracle
 
 KINDS = {
@@ -284,3 +288,22 @@ def test_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         recorder = recorded(module, x)
     assert {site.dtype for site in recorder.sites.values()} == {"bfloat16"}
+
+
+def test_trained_weights_are_one_step_away_to_the_rounding_of_their_own_sums():
+    """The bundled LSTM: cells of hundreds, gates' sums of tens (docs/reconstruction.md)."""
+    model = load_bundled("code-lstm").module.eval()
+    lstm = model.lstm
+    text = Path(inspect.getsourcefile(textwrap)).read_text()[:6000]
+    ids = torch.from_numpy(load_bundled("code-lstm").encode(text)[0]).long().view(4, 1500)
+    with torch.inference_mode():
+        x = model.embedding(ids)
+        plain = model(ids)[0]
+        with Recorder(model, sites=["lstm/*"]) as recorder:
+            watched = model(ids)[0]
+    assert torch.equal(plain, watched)
+    assert torch.equal(recorder["lstm/output"], recorder["lstm/l1/hidden"])
+    assert recorder["lstm/l1/cell"].abs().max() > 100
+    zeros = torch.zeros(2, 4, 512)
+    errors = one_step_errors(lstm, recorder, x, zeros, zeros)
+    assert all(error <= 3e-5 for error in errors.values()), errors
