@@ -188,7 +188,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
 
 def _run(quick: bool) -> list[dict[str, Any]]:
     sizes = SIZES[::3] if quick else SIZES
-    budget_s = 1.0 if quick else 4.0
+    budget_s = 0.5 if quick else 2.0
     batches = {
         f"{layers}x{units}, batch {batch}": _case(
             layers, units, batch, _n_steps(units, batch), budget_s

@@ -65,6 +65,7 @@ class Wanted:
         return not tails <= {INPUT, OUTPUT}
 
     def __call__(self, site: SiteName) -> bool:
+        """Return whether the site was asked for."""
         wanted = self._cache.get(site)
         if wanted is None:
             wanted = self._cache[site] = self._is_wanted(site)
