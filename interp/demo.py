@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,12 +63,13 @@ def prepare_demo(report: Callable[[str], None] = lambda line: None) -> Path:
     digest = hashlib.sha256(zoo.card(MODEL)["weights_hash"].encode())
     for file in files:
         digest.update(f"{file.name}\0{file.text}\0".encode("utf-8", "surrogatepass"))
-    path = cache_folder() / f"demo-{digest.hexdigest()[:12]}.h5"
+    # The file's name is what the page calls the recording.
+    path = cache_folder() / "demo" / digest.hexdigest()[:12] / "python-source.h5"
     if path.exists() and _is_complete(path):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob("demo-*.h5"):
-        old.unlink()  # of another model or Python; such a file can always be made again
+    # Those of another model or Python can always be made again.
+    shutil.rmtree(path.parent.parent, ignore_errors=True)
+    path.parent.mkdir(parents=True)
     n = sum(len(file.text) for file in files)
     report(
         f"zoo:{MODEL} reads {len(files)} files of the standard library that it was not trained on "
@@ -98,7 +100,5 @@ def _is_complete(path: Path) -> bool:
 
 def string_unit() -> str | None:
     """Return the bundled model's unit that tells string literals best, from its card."""
-    for row in zoo.card(MODEL).get("units", []):
-        if row["concept"] == "string":
-            return row["unit"]
-    return None
+    rows = [row for row in zoo.card(MODEL).get("units", []) if row["concept"].endswith("string")]
+    return max(rows, key=lambda row: row["auroc"])["unit"] if rows else None

@@ -21,4 +21,6 @@ def demo(
     from interp.showing import import_ours
 
     path = prepare_demo(lambda line: print(line, file=sys.stderr))
-    import_ours("dashboard").serve([path], port=port, open_browser=browser, unit=string_unit())
+    import_ours("dashboard").serve(
+        [path], port=port, open_browser=browser, unit=string_unit(), track="string"
+    )
