@@ -19,7 +19,9 @@ def _found() -> str | None:
     note = Path(sys.prefix) / "browser"
     if note.is_file():
         return note.read_text().strip()
-    return os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    return (
+        os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
 
 
 #: Keyword arguments for Playwright's `chromium.launch`; without a path it takes its own.

@@ -36,7 +36,9 @@ def small_recording(folder: Path) -> Path:
     text = folder / "text.py"
     text.write_text("def f(x):\n    return 'x'\n" * 40)
     path = folder / "run.h5"
-    subprocess.run([*_INTERP, "record", "zoo:code-lstm", str(text), "-o", str(path), "-q"], check=True)
+    subprocess.run(
+        [*_INTERP, "record", "zoo:code-lstm", str(text), "-o", str(path), "-q"], check=True
+    )
     return path
 
 

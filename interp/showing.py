@@ -28,7 +28,7 @@ def import_ours(package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise InterpError(
             f"Importing {package} failed: {error}. Install interp with its dependencies: "
-            'pip install -e . -c constraints.txt'
+            "pip install -e . -c constraints.txt"
         ) from error
     if getattr(found, "__interp_package__", False):
         return found
