@@ -20,7 +20,7 @@ from interp.capture.session import Place
 from interp.capture.steps import Steps
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
-SIGNALS_OF = {
+SIGNALS_OF: dict[Function, tuple[str, ...]] = {
     torch.lstm_cell: (HIDDEN, CELL, *LSTM_GATES),
     torch.gru_cell: (HIDDEN, *GRU_GATES),
     torch.rnn_tanh_cell: (HIDDEN,),
@@ -28,7 +28,7 @@ SIGNALS_OF = {
 }
 """What each cell function can show, in model order."""
 
-_MODULES = {
+_MODULES: dict[type[nn.Module], Function] = {
     nn.LSTMCell: torch.lstm_cell,
     nn.GRUCell: torch.gru_cell,
     nn.RNNCell: torch.rnn_tanh_cell,

@@ -43,7 +43,7 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _prefers_convolution(rows: Tensor) -> bool:
-    return (
+    return bool(
         rows.dtype == torch.float32
         and rows.device.type == "cpu"
         and rows.numel() > _MIN_INPUTS

@@ -7,7 +7,7 @@ accumulated. ``docs/reconstruction.md`` has the equations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,25 +56,25 @@ class Weights:
 
     def to(self, dtype: torch.dtype) -> Weights:
         """Return the weights in another type."""
-        return Weights(*(part if part is None else part.to(dtype) for part in self._parts))
+        return self._each(lambda part: part.to(dtype))
 
     def of_gates(self, gates: Sequence[int], n_gates: int) -> Weights:
         """Return the rows of some gates, which are given in ascending order."""
         if len(gates) == n_gates:
             return self
-        return Weights(
-            *(part if part is None else _rows(part, gates, n_gates) for part in self._parts)
-        )
+        return self._each(lambda part: _rows(part, gates, n_gates))
 
     def of_units(self, units: Tensor, n_gates: int) -> Weights:
         """Return the rows of some units, in each of the gates."""
         n_units = len(self.input) // n_gates
         rows = torch.cat([units + gate * n_units for gate in range(n_gates)])
-        return Weights(*(part if part is None else part[rows] for part in self._parts))
+        return self._each(lambda part: part[rows])
 
-    @property
-    def _parts(self) -> tuple[Tensor | None, ...]:
-        return self.input, self.hidden, self.input_bias, self.hidden_bias
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Weights:
+        biases = (
+            None if bias is None else change(bias) for bias in (self.input_bias, self.hidden_bias)
+        )
+        return Weights(change(self.input), change(self.hidden), *biases)
 
 
 def _rows(weight: Tensor, gates: Sequence[int], n_gates: int) -> Tensor:

@@ -26,7 +26,7 @@ from interp.capture.steps import Steps, unpack
 from interp.errors import CaptureError
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
-SIGNALS_OF = {
+SIGNALS_OF: dict[Function, tuple[str, ...]] = {
     torch.lstm: (HIDDEN, CELL, *LSTM_GATES),
     torch.gru: (HIDDEN, *GRU_GATES),
     torch.rnn_tanh: (HIDDEN,),
@@ -202,7 +202,8 @@ def _run_with_dropout(call: Call) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
 def _sites(module: nn.Module) -> Iterator[SiteName]:
     if not isinstance(module, nn.RNNBase):
         return
-    function = {"LSTM": torch.lstm, "GRU": torch.gru}.get(module.mode, torch.rnn_tanh)
+    named: dict[str, Function] = {"LSTM": torch.lstm, "GRU": torch.gru}
+    function = named.get(module.mode, torch.rnn_tanh)
     for layer in range(module.num_layers):
         for reverse in (False, True)[: 2 if module.bidirectional else 1]:
             for signal in SIGNALS_OF[function]:
@@ -270,7 +271,7 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
     mine = call.weights[reverse * per_direction : (reverse + 1) * per_direction]
     data = call.data.detach()
     if call.batch_sizes is not None:
-        sizes, shape = call.batch_sizes.tolist(), (len(data),)
+        sizes, shape = call.batch_sizes.tolist(), torch.Size([len(data)])
     else:
         if call.batch_first:
             data, hidden = data.transpose(0, 1), hidden.transpose(0, 1)

@@ -45,6 +45,8 @@ def train_character_model(
         A folder of Python source; default the standard library.
     report : callable
         Called with each row of the log.
+    report_every : int
+        Steps between rows.
     overwrite : bool
         Whether a folder that holds a model may be written again.
 

@@ -72,6 +72,8 @@ def train(
         Gets ``log.jsonl`` and, at every report, ``snapshot.safetensors``.
     report : callable
         Called with each row: step, characters, train and held-out bits per character, seconds.
+    report_every : int
+        Steps between rows.
     """
     torch.manual_seed(config.seed)
     model: Any = adapter.module.train()
