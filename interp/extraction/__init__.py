@@ -2,7 +2,7 @@
 
 from interp.extraction.estimate import Estimate
 from interp.extraction.progress import Progress
-from interp.extraction.record import record
+from interp.extraction.recording_run import record
 from interp.extraction.summary import Summary
 
 __all__ = ["Estimate", "Progress", "Summary", "record"]
