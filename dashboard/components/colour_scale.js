@@ -147,7 +147,9 @@
     if (value === null || value === undefined || Number.isNaN(value)) return '–';
     if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
     const size = Math.abs(value);
-    const text = size !== 0 && (size < 5e-4 || size >= 1e5) ? size.toExponential(2) : size.toFixed(digits);
+    // Two digits are asked for where numbers are compared: there a tiny one is nothing.
+    const tiny = digits > 2 && size !== 0 && size < 5e-4;
+    const text = tiny || size >= 1e5 ? size.toExponential(2) : size.toFixed(digits);
     return (value < 0 && Number(text) !== 0 ? '−' : '') + text;
   }
 

@@ -104,10 +104,10 @@
     const section = (/** @type {string} */ title, /** @type {any[]} */ ...inside) => h('section', { className: 'pane overview-pane', 'aria-label': title }, h('h2', null, title), ...inside);
     return h('div', { id: props.id, className: 'overview' },
       h('div', { className: 'overview-column' }, section('Recording', h('h3', null, about.name, about.is_complete === false && h('span', { className: 'badge badge-warn' }, `incomplete: ${about.done_segments} of ${about.n_segments} segments`)), h(Facts, { about })),
-      section('Provenance', provenance ? (Object.keys(origin).length ? h(Tree, { value: origin }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …'))),
+      section('Provenance', provenance ? (Object.keys(origin).length ? h(Tree, { value: origin }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …')),
+        card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card }))),
       h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(Documents, { key: stream.name, about, stream }))),
-      section('Sites', h(Sites, { about })),
-      card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card }))));
+      section('Sites', h(Sites, { about }))));
   }
 
   window.dashboard = Object.assign(window.dashboard || {}, { Overview });

@@ -97,7 +97,8 @@ test('gates get a fixed scale, other signals their own or the locked one', () =>
 });
 
 test('numbers read well', () => {
-  assert.deepStrictEqual([0, -0.5, 12.3456, NaN, -Infinity, 0.0001, -0.0001].map((v) => formatValue(v, 2)), ['0.00', '−0.50', '12.35', '–', '−∞', '1.00e-4', '−1.00e-4']);
+  assert.deepStrictEqual([0, -0.5, 12.3456, NaN, -Infinity, -0.0001, 123456].map((v) => formatValue(v, 2)), ['0.00', '−0.50', '12.35', '–', '−∞', '0.00', '1.23e+5']);
+  assert.strictEqual(formatValue(-0.0001, 4), '−1.00e-4');
 });
 
 test('a pixel is little-endian RGBA', () => {
