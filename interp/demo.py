@@ -20,6 +20,7 @@ from interp.models import zoo
 N_CHARACTERS = 25_000
 _SHORTEST = 2_000
 MODEL = "code-lstm"
+CONCEPT = "quoted_string"
 
 
 def cache_folder() -> Path:
@@ -99,6 +100,8 @@ def _is_complete(path: Path) -> bool:
 
 
 def string_unit() -> str | None:
-    """Return the bundled model's unit that tells string literals best, from its card."""
-    rows = [row for row in zoo.card(MODEL).get("units", []) if row["concept"].endswith("string")]
-    return max(rows, key=lambda row: row["auroc"])["unit"] if rows else None
+    """Return the bundled model's unit that tells text inside quotation marks, from its card."""
+    for row in zoo.card(MODEL).get("units", []):
+        if row["concept"] == CONCEPT:
+            return row["unit"]
+    return None

@@ -13,14 +13,14 @@ def demo(
 ) -> None:
     """Record a bundled LSTM reading Python source, and show it in the browser.
 
-    The page opens at the unit that is on, or off, inside string literals.
+    The page opens at the unit that is on inside quotation marks.
     """
     import sys
 
-    from interp.demo import prepare_demo, string_unit
+    from interp.demo import CONCEPT, prepare_demo, string_unit
     from interp.showing import import_ours
 
     path = prepare_demo(lambda line: print(line, file=sys.stderr))
     import_ours("dashboard").serve(
-        [path], port=port, open_browser=browser, unit=string_unit(), track="string"
+        [path], port=port, open_browser=browser, unit=string_unit(), track=CONCEPT
     )
