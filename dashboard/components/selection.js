@@ -112,9 +112,13 @@
       this.set({ errors: this.state.errors.filter((/** @type {any} */ error) => error.id !== id) });
     }
 
-    /** Esc: let go of previews first, then of what is locked. */
+    /** Esc: close a dialog, or let go of previews and of what is locked. */
     clear() {
-      this.set({ hoverPos: null, hoverUnit: null, help: false, going: false });
+      if (this.state.help || this.state.going) {
+        this.set({ help: false, going: false });
+        return;
+      }
+      this.set({ hoverPos: null, hoverUnit: null });
       this.set({ pos: null, range: null, find: null }, { push: true });
     }
 

@@ -81,6 +81,9 @@ test('a preview is shown before the chosen unit, and Esc lets go of it', () => {
   const selection = new Selection();
   selection.set({ unit: 3, hoverUnit: 8, pos: 5, range: [1, 2] });
   assert.strictEqual(selection.shownUnit(), 8);
+  selection.set({ help: true });
+  selection.clear();
+  assert.deepStrictEqual([selection.get().help, selection.get().pos], [false, 5]);
   selection.clear();
   assert.strictEqual(selection.shownUnit(), 3);
   assert.deepStrictEqual([selection.get().pos, selection.get().range], [null, null]);
