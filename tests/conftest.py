@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ for _variable in (
     os.environ[_variable] = "1"
 # A terminal's width and colours must not decide what a command prints.
 os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb", HF_HUB_OFFLINE="1")
+
+# A run that a shell started in the background ignores Ctrl-C, and so would every process that a
+# test starts and then interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
