@@ -76,10 +76,10 @@ def _point(
         margin = LogisticProbe().fit(x_fit, y_fit).decision_function(x_test)
         areas, _ = bootstrap_auroc(margin, y_test, test.starts, n_resamples, seed)
         score = ValueCounts.of(margin, y_test).auroc()
-        return CurvePoint(k, score, percentile_interval(areas))
+        return CurvePoint(k, score, percentile_interval(areas, len(test.starts) - 1))
     error = (RidgeProbe().fit(x_fit, y_fit).predict(x_test) - y_test) ** 2
     score, resampled = r_squared(error, y_test, test.starts, n_resamples, seed)
-    return CurvePoint(k, score, percentile_interval(resampled))
+    return CurvePoint(k, score, percentile_interval(resampled, len(test.starts) - 1))
 
 
 def r_squared(

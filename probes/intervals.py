@@ -7,6 +7,7 @@ from positions is several times too narrow.
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm, t
 
 from probes.auroc import distinct_values
 from probes.documents import draw_documents
@@ -75,12 +76,33 @@ def bootstrap_correlation(
         return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
 
 
-def percentile_interval(resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Return the middle `level` of resampled values; NaN if none could be computed."""
+def percentile_interval(
+    resampled: np.ndarray, n_documents: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return an interval from values of a figure in resamples of documents.
+
+    The plain percentiles are too narrow with few documents: with 6 of them a 95 % interval held
+    the truth in 78 of 100 trials. The expanded ones (Hesterberg 2015, The American Statistician
+    69:371-386) reach as far out as a t-interval with ``n_documents - 1`` degrees of freedom would.
+
+    Parameters
+    ----------
+    resampled : ndarray (n_resamples,)
+        NaN where a resample had no value.
+    n_documents : int
+        How many documents were drawn from.
+    level : float
+
+    Returns
+    -------
+    (float, float)
+        NaN if nothing could be computed, or from one document.
+    """
     known = resampled[np.isfinite(resampled)]
-    if len(known) == 0:
+    if len(known) == 0 or n_documents < 2:
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    reach = t.ppf((1 + level) / 2, n_documents - 1) * np.sqrt(n_documents / (n_documents - 1))
+    low, high = np.quantile(known, [norm.cdf(-reach), norm.cdf(reach)])
     return float(low), float(high)
 
 

@@ -67,14 +67,16 @@ def interval(
     seed: int,
 ) -> tuple[float, float]:
     """Return 95 % of the main measure in resamples of whole documents."""
+    n_documents = len(document_start) - 1
     if kind == "binary":
         areas, _ = bootstrap_auroc(prediction, labels, document_start, n_resamples, seed)
-        return percentile_interval(areas)
+        return percentile_interval(areas, n_documents)
     if kind == "numeric":
         error = (prediction - labels) ** 2
-        return percentile_interval(r_squared(error, labels, document_start, n_resamples, seed)[1])
+        _, resampled = r_squared(error, labels, document_start, n_resamples, seed)
+        return percentile_interval(resampled, n_documents)
     right = (prediction.argmax(axis=1) == labels).astype(float)
     terms = np.stack([right, np.ones_like(right)], axis=1)
     sums = np.add.reduceat(terms, np.asarray(document_start[:-1]), axis=0)
     n_right, n = (draw_documents(len(sums), n_resamples, seed) @ sums).T
-    return percentile_interval(n_right / n)
+    return percentile_interval(n_right / n, n_documents)

@@ -5,7 +5,6 @@
 `random.h5` is the same corpus through fresh weights: interp record ... --random-init.
 """
 
-# ruff: noqa: T201
 from __future__ import annotations
 
 import sys

@@ -5,7 +5,6 @@
 Change `labels`: it says for every character of a document whether the concept is on.
 """
 
-# ruff: noqa: T201
 from __future__ import annotations
 
 import sys

@@ -3,7 +3,6 @@
 python -m probes.scripts.probe_with_own_estimator run.h5 string lstm/l1/cell
 """
 
-# ruff: noqa: T201
 from __future__ import annotations
 
 import sys

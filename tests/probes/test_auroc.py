@@ -100,7 +100,20 @@ def test_bootstrap_resamples_documents():
     areas, _ = bootstrap_auroc(np.array([0.0, 1.0]), np.array([False, True]), np.array([0, 1, 2]))
     assert set(np.unique(areas[~np.isnan(areas)])) == {1.0}
     assert np.isnan(areas).mean() == pytest.approx(0.5, abs=0.1)
-    assert percentile_interval(np.full(3, np.nan)) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    assert percentile_interval(np.full(3, np.nan), 3) == pytest.approx(
+        (np.nan, np.nan), nan_ok=True
+    )
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say_with_few_documents():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        means = rng.normal(size=8)  # one number per document; the figure is their mean
+        resampled = means[rng.integers(0, 8, (500, 8))].mean(axis=1)
+        low, high = percentile_interval(resampled, 8)
+        held += low <= 0 <= high
+    assert 0.92 <= held / 400 <= 0.98
 
 
 @pytest.mark.parametrize("sign", [1, -1])
