@@ -14,15 +14,16 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InterpError": "interp.errors",
     "Recorder": "interp.capture",
+    "name_value": "interp.capture",
     "open": "interp.storage",
     "record": "interp.extraction",
     "show": "interp.showing",
 }
 
-__all__ = ["InterpError", "Recorder", "__version__", "open", "record", "show"]
+__all__ = ["InterpError", "Recorder", "__version__", "name_value", "open", "record", "show"]
 
 if TYPE_CHECKING:
-    from interp.capture import Recorder
+    from interp.capture import Recorder, name_value
     from interp.errors import InterpError
     from interp.extraction import record
     from interp.showing import show
