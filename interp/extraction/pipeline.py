@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from interp.extraction.predictions import StepPredictions
 #: Steps that wait to be written, at most; with the one being written and the one being computed
 #: this bounds the memory of a run.
 QUEUE_STEPS = 1
+#: Seconds after which whoever waits looks whether there is still something to wait for.
+_LOOK_S = 0.2
+_T = TypeVar("_T")
 
 
 class Buffers:
@@ -107,12 +110,21 @@ class WriterThread:
         self._writer = writer
         self._interval_s = commit_interval_s
         self._on_written = on_written or (lambda n_positions: None)
-        self._queue: queue.Queue[StepResult | None] = queue.Queue(QUEUE_STEPS)
+        # Ctrl-C may come between any two operations of the main thread. In queue.Queue, written in
+        # Python, that can lose a wake-up or leave a lock held; SimpleQueue's operations happen
+        # whole or not at all. All the same nobody waits for a wake-up without looking around.
+        self._queue: queue.SimpleQueue[StepResult | None] = queue.SimpleQueue()
+        self._slots: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        for _ in range(QUEUE_STEPS):
+            self._slots.put(True)
         self._free: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
         for _ in range(QUEUE_STEPS + 2):
             self._free.put(Buffers())
         self._error: BaseException | None = None
         self._hurry = False
+        self._closing = False
+        self._ended = False
+        self._end: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._written = writer.done_segments
         self._committed = writer.done_segments
         self._thread = threading.Thread(target=self._run, name="interp-writer", daemon=True)
@@ -120,21 +132,12 @@ class WriterThread:
 
     def buffers(self) -> Buffers:
         """Return free memory for a step, waiting for it; raises what the thread met."""
-        while True:
-            self._raise_error()
-            try:
-                return self._free.get(timeout=0.2)
-            except queue.Empty:
-                continue
+        return self._wait_for(self._free)
 
     def submit(self, result: StepResult) -> None:
         """Queue one step, waiting while the queue is full; raises what the thread met."""
-        while True:
-            self._raise_error()
-            try:
-                return self._queue.put(result, timeout=0.2)
-            except queue.Full:
-                continue
+        self._wait_for(self._slots)
+        self._queue.put(result)
 
     def finish(self) -> int:
         """Write and commit all that is queued, end the thread, return the committed segments.
@@ -149,11 +152,13 @@ class WriterThread:
             if the file still takes it.
         """
         interrupt = None
-        while self._thread.is_alive():
+        # Not Thread.join: interrupted, it takes the thread for dead (bpo-45274).
+        while not self._ended:
             try:
-                self._queue.put(None, timeout=0.2)
-                self._thread.join()
-            except queue.Full:
+                self._closing = True
+                self._queue.put(None)
+                self._end.get(timeout=_LOOK_S)
+            except queue.Empty:
                 continue
             except KeyboardInterrupt as error:
                 interrupt, self._hurry = error, True
@@ -167,14 +172,45 @@ class WriterThread:
         """Segments that a kill cannot take back."""
         return self._committed
 
+    def _wait_for(self, things: queue.SimpleQueue[_T]) -> _T:
+        """Return the next of the things that the thread gives back; raises what it met."""
+        while True:
+            self._raise_error()
+            try:
+                return things.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
+
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
+    def _next(self) -> StepResult | None:
+        """Return the next step, None at the end."""
+        while not self._hurry:
+            # Looked at before the queue: what was queued before the end is still taken.
+            closing = self._closing
+            try:
+                result = self._queue.get(timeout=_LOOK_S)
+            except queue.Empty:
+                if closing:
+                    return None
+                continue
+            self._slots.put(True)
+            return None if self._hurry else result
+        return None
+
     def _run(self) -> None:
+        try:
+            self._write_all()
+        finally:
+            self._ended = True
+            self._end.put(True)
+
+    def _write_all(self) -> None:
         last = time.monotonic()
         try:
-            while (result := self._queue.get()) is not None and not self._hurry:
+            while (result := self._next()) is not None:
                 self._write(result)
                 if result.buffers is not None:
                     self._free.put(result.buffers)

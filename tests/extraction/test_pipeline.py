@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp.extraction import pipeline
 from interp.extraction.pipeline import QUEUE_STEPS, Buffers, StepResult, WriterThread
 
 
@@ -129,3 +133,67 @@ def test_memory_grows_to_the_largest_step_only():
     again = buffers.take("a", (2, 5, 6), torch.float16)
     assert again.data_ptr() == first.data_ptr()
     assert buffers.take("b", (1,), torch.float32).dtype == torch.float32
+
+
+class Deaf(queue.SimpleQueue):
+    """What an interrupt in mid-put leaves: a step that is lost, and nobody woken at the end."""
+
+    def put(self, item, block=True, timeout=None):
+        if isinstance(item, StepResult) and item.segment == 1:
+            raise KeyboardInterrupt
+        if item is not None:
+            super().put(item)
+
+
+def test_a_wake_up_lost_to_ctrl_c_does_not_keep_the_thread(monkeypatch):
+    monkeypatch.setattr(pipeline.queue, "SimpleQueue", Deaf)
+    writer = Writer()
+    thread = WriterThread(writer, commit_interval_s=1000)
+    thread.submit(result(0, [2]))
+    with pytest.raises(KeyboardInterrupt):
+        thread.submit(result(1, [2]))
+    committed = []
+    other = threading.Thread(target=lambda: committed.append(thread.finish()), daemon=True)
+    other.start()
+    other.join(60)
+    assert committed == [1]
+    assert writer.commits == [1]
+
+
+STORM = """
+import signal, sys, time
+import numpy as np
+from interp.extraction.pipeline import StepResult, WriterThread
+
+class Writer:
+    done_segments, closed = 0, False
+    def write(self, site, segment_index, values):
+        assert not self.closed
+    def commit(self, done_segments):
+        assert not self.closed
+        self.committed = done_segments
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+values, lengths = np.zeros((1, 1, 1), np.float16), np.array([1])
+signal.signal(signal.SIGALRM, interrupt)
+for turn in range(200):
+    writer = Writer()
+    thread = WriterThread(writer, 1000)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + 37e-6 * (turn % 100))
+        for segment in range(10**9):
+            thread.submit(StepResult({"a": values}, lengths, segment, None))
+    except KeyboardInterrupt:
+        pass
+    thread.finish()
+    writer.closed = True
+print("every thread ended")
+"""
+
+
+def test_ctrl_c_at_any_moment_ends_the_thread():
+    words = [sys.executable, "-c", STORM]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("every thread ended\n", "")
