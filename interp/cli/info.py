@@ -73,6 +73,7 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     from rich.text import Text
 
     from interp.storage.wording import size_text
+    from interp.wording import count
 
     console = Console(highlight=False)
     state = (
@@ -86,7 +87,7 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("recording", Text(f"{file} ({size_text(described['size_bytes'])}, {state})"))
     for name, stream in described["streams"].items():
-        counts = f"{stream['n_documents']:,} documents, {stream['n_positions']:,} positions"
+        counts = ", ".join(count(stream[f"n_{noun}s"], noun) for noun in ("document", "position"))
         facts.add_row("stream", Text(f"{name}: {counts}"))
     if said := described["predictions"]:
         about = "the next position" if said["target"] == "next" else "the position itself"

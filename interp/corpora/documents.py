@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from interp.errors import CorpusError
+from interp.wording import count
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,14 @@ class Corpus(Sequence[Document]):
         Where they come from, in the user's words.
     n_empty : int
         Documents without a character, which were left out.
+    noun : str
+        What to call those.
     """
 
     documents: tuple[Document, ...]
     source: str = "documents"
     n_empty: int = 0
+    noun: str = "document"
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -54,6 +58,11 @@ class Corpus(Sequence[Document]):
 
     def __iter__(self) -> Iterator[Document]:
         return iter(self.documents)
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, such as ``"1 empty file left out"``; empty when nothing was."""
+        return f"{count(self.n_empty, f'empty {self.noun}')} left out" if self.n_empty else ""
 
     @property
     def n_characters(self) -> int:
@@ -73,7 +82,7 @@ class Corpus(Sequence[Document]):
         return digest.hexdigest()
 
 
-def as_corpus(documents: Sequence[Document], source: str) -> Corpus:
+def as_corpus(documents: Sequence[Document], source: str, noun: str = "document") -> Corpus:
     """Return a corpus of the documents that hold text.
 
     Raises
@@ -83,6 +92,7 @@ def as_corpus(documents: Sequence[Document], source: str) -> Corpus:
     """
     kept = tuple(document for document in documents if document.text)
     if not kept:
-        what = "no document" if not documents else f"{len(documents)} documents, all of them empty"
+        n = len(documents)
+        what = "no document" if not n else count(n, f"empty {noun}") + " and no text"
         raise CorpusError(f"The corpus is empty: {source} holds {what}. Name a source with text.")
-    return Corpus(kept, source, len(documents) - len(kept))
+    return Corpus(kept, source, len(documents) - len(kept), noun)

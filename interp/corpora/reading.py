@@ -11,6 +11,7 @@ from interp.corpora import standard_library
 from interp.corpora.documents import Corpus, Document, as_corpus
 from interp.corpora.text_files import DEFAULT_GLOB, list_files, missing, read_text
 from interp.errors import CorpusError, unknown_name
+from interp.wording import kind_of
 
 PathLike = str | Path
 #: A path, several, documents by name, or documents.
@@ -58,7 +59,11 @@ def read_corpus(
     paths = [source] if isinstance(source, str | Path) else list(source)
     if paths and all(isinstance(item, Document) for item in paths):
         return as_corpus(paths, "the given list")  # type: ignore[arg-type]
-    if not paths or not all(isinstance(item, str | Path) for item in paths):
+    if not paths:
+        raise CorpusError(
+            f"The corpus is empty: {kind_of(source)} that holds no path, no document, no batch."
+        )
+    if not all(isinstance(item, str | Path) for item in paths):
         raise CorpusError(
             "A corpus is a path, a list of paths, a mapping of name to text or a list of "
             f"Document; got {_kind(source)}. Batches of a DataLoader also need "
@@ -67,14 +72,18 @@ def read_corpus(
     if lines and field is not None:
         raise CorpusError("A corpus is read either by lines or by a JSON field, not both.")
     documents: list[Document] = []
+    noun = "file"
     for path in map(Path, paths):  # type: ignore[arg-type]
         if str(path).startswith(standard_library.SCHEME):
             part = standard_library.read_part(str(path))
             documents += [Document(file.name, file.text) for file in part]
             continue
         for name, file in _files(path, glob, prefix=len(paths) > 1):
-            documents += _documents(name, file, lines, field, encoding)
-    return as_corpus(documents, ", ".join(str(path) for path in paths))
+            found = _documents(name, file, lines, field, encoding)
+            if [document.name for document in found] != [name]:
+                noun = "document"
+            documents += found
+    return as_corpus(documents, ", ".join(str(path) for path in paths), noun)
 
 
 def _kind(source: Any) -> str:
@@ -121,7 +130,7 @@ def _json_documents(name: str, text: str, field: str) -> list[Document]:
                 "For plain text with one document per line use --lines."
             ) from error
         if not isinstance(record, dict):
-            raise CorpusError(f"{name}:{number} is a {type(record).__name__}, not an object.")
+            raise CorpusError(f"{name}:{number} is {kind_of(record)}, not an object.")
         if field not in record:
             raise CorpusError(
                 unknown_name(f"field in {name}:{number}", field, record, "Choose with --field.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interp.storage.wording import size_text
+from interp.wording import count
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Estimate:
         if self.duration_s is not None:
             cost += f", about {format_duration(self.duration_s)}"
         return (
-            f"{_count(self.n_documents, 'document')}, {_count(self.n_positions, 'position')}, "
-            f"{_count(self.n_sites, 'site')} with {_count(self.n_units, 'unit')}: {cost}"
+            f"{count(self.n_documents, 'document')}, {count(self.n_positions, 'position')}, "
+            f"{count(self.n_sites, 'site')} with {count(self.n_units, 'unit')}: {cost}"
         )
 
 
@@ -50,7 +51,3 @@ def format_duration(duration_s: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

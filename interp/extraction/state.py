@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from interp.errors import ModelError
+from interp.wording import kind_of
 
 
 def keep_rows(state: Any, n_rows: int, n_before: int, adapter: Any = None) -> Any:
@@ -58,6 +59,6 @@ def _keep(state: Any, n_rows: int, n_before: int) -> Any:
     if state is None:
         return None
     raise ModelError(
-        f"The adapter's state holds a {type(state).__name__}, whose rows cannot be told apart; "
+        f"The adapter's state holds {kind_of(state)}, whose rows cannot be told apart; "
         "give the adapter keep_rows(state, n_rows), which returns the state of the first n_rows."
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from interp.extraction.estimate import format_duration
 from interp.storage.wording import size_text
+from interp.wording import count
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Summary:
         Positions that an earlier run had recorded.
     mean_loss : float
         Mean loss in nats of the actual tokens computed by this run; NaN without predictions.
+    left_out : str
+        What of the corpus was not recorded, such as ``"1 empty file left out"``.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Summary:
     rate: float
     n_resumed: int = 0
     mean_loss: float = math.nan
+    left_out: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as a JSON-able dictionary."""
@@ -53,11 +57,16 @@ class Summary:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.path}: {self.n_documents:,} documents, {self.n_positions:,} positions, "
-            f"{self.n_sites} sites with {self.n_units:,} units, {size_text(self.size_bytes)}",
-            f"took {format_duration(self.duration_s)} at {self.rate:,.0f} positions/s"
-            + (f"; {self.n_resumed:,} positions were there already" if self.n_resumed else ""),
+            f"{self.path}: {count(self.n_documents, 'document')}, "
+            f"{count(self.n_positions, 'position')}, {count(self.n_sites, 'site')} with "
+            f"{count(self.n_units, 'unit')}, {size_text(self.size_bytes)}",
+            f"took {format_duration(self.duration_s)} at {self.rate:,.0f} positions/s",
         ]
+        if self.n_resumed:
+            were = "was" if self.n_resumed == 1 else "were"
+            lines[-1] += f"; {count(self.n_resumed, 'position')} {were} there already"
+        if self.left_out:
+            lines.append(self.left_out)
         if not math.isnan(self.mean_loss):
             bits = self.mean_loss / math.log(2)
             lines.append(f"mean loss {self.mean_loss:.3f} nats ({bits:.3f} bits) per position")

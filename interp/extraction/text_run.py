@@ -184,6 +184,7 @@ class TextRun:
             rate=meter.rate,
             n_resumed=before,
             mean_loss=losses.mean(),
+            left_out=self._corpus.left_out,
         )
 
     def _steps(

@@ -17,6 +17,7 @@ from interp.storage.arrays import LazyArray
 from interp.storage.hdf5 import reading
 from interp.storage.matrix import open_matrix
 from interp.storage.packed import PackedStrings
+from interp.wording import count
 
 _TEXTS_KEPT = 8
 
@@ -115,7 +116,7 @@ class Stream:
         return np.stack([first, first + 1], axis=1)
 
     def __repr__(self) -> str:
-        parts = [f"{self.n_positions:,} positions", f"{self.n_documents:,} documents"]
+        parts = [count(self.n_positions, "position"), count(self.n_documents, "document")]
         if self.has_text:
             parts.append("one character each" if self.is_characters else "text with spans")
         if self.vocabulary is not None:
@@ -169,7 +170,7 @@ class Document:
         return self._stream.span_array(self.start, self.stop)
 
     def __repr__(self) -> str:
-        return f"<document {self.index} {self.name!r}: {self.n_positions:,} positions>"
+        return f"<document {self.index} {self.name!r}: {count(self.n_positions, 'position')}>"
 
 
 class Documents(Sequence[Document]):
@@ -191,7 +192,7 @@ class Documents(Sequence[Document]):
         except IndexError:
             raise SelectionError(
                 f"Document {index} of stream {self._stream.name!r} does not exist: it has "
-                f"{len(self):,} documents (0-{len(self) - 1})."
+                f"{count(len(self), 'document')} ({f'0-{len(self) - 1}' if len(self) > 1 else 0})."
             ) from None
 
     def __iter__(self) -> Iterator[Document]:
@@ -214,7 +215,7 @@ class Documents(Sequence[Document]):
 
     def __repr__(self) -> str:
         shown = ", ".join(self._stream._names[:3]) + (", ..." if len(self) > 3 else "")
-        return f"<{len(self):,} documents: {shown}>"
+        return f"<{count(len(self), 'document')}: {shown}>"
 
 
 class Tokens(Sequence[str]):

@@ -115,7 +115,7 @@ RECORD = ("record", "py:factories:tiny", "corpus.txt", "-o", "run.h5")
 def test_record_leaves_a_complete_recording_and_a_summary(folder, run):
     status, out, err = run(*RECORD, "--sites", "lstm/*/cell,**/hidden", "--window", "16")
     assert status == 0
-    assert "1 documents, 272 positions, 4 sites with 32 units" in out
+    assert "1 document, 272 positions, 4 sites with 32 units" in out
     assert "mean loss" in out
     assert "272 positions, 4 sites with 32 units: " in err and "about" in err
     with interp.open("run.h5") as recording:

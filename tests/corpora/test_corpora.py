@@ -121,6 +121,8 @@ def test_empty_corpora_are_refused(tmp_path):
         read_corpus(path)
     with pytest.raises(CorpusError, match="The corpus is empty"):
         read_corpus({})
+    with pytest.raises(CorpusError, match="empty: a list that holds no path"):
+        read_corpus([])
 
 
 def test_empty_files_among_others_are_counted(tmp_path):
@@ -129,6 +131,10 @@ def test_empty_files_among_others_are_counted(tmp_path):
     corpus = read_corpus(tmp_path)
     assert names(corpus) == ["a.py"]
     assert corpus.n_empty == 1
+    assert corpus.left_out == "1 empty file left out"
+    (tmp_path / "rows.jsonl").write_text('{"text": ""}\n{"text": "a"}\n')
+    assert read_corpus(tmp_path).left_out == "2 empty documents left out"
+    assert read_corpus({"a": "x"}).left_out == ""
 
 
 def test_texts_and_documents_from_python():

@@ -91,6 +91,10 @@ def test_summary_in_words_and_as_json():
     summary = Summary(Path("run.h5"), 2, 10, 1, 8, 160, 2.0, 5.0, 3, math.log(2))
     assert "(1.000 bits) per position" in str(summary)
     assert "3 positions were there already" in str(summary)
+    assert str(summary).startswith("run.h5: 2 documents, 10 positions, 1 site with 8 units, ")
+    one = str(Summary(Path("run.h5"), 1, 1, 1, 1, 160, 2.0, 5.0, 1))
+    assert one.startswith("run.h5: 1 document, 1 position, 1 site with 1 unit, ")
+    assert "1 position was there already" in one
     assert summary.to_dict()["path"] == "run.h5"
     silent = Summary(Path("run.h5"), 2, 10, 1, 8, 160, 2.0, 5.0)
     assert silent.to_dict()["mean_loss"] is None
