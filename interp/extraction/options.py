@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from interp.errors import InterpError, RecordingError
 
@@ -75,3 +78,18 @@ def as_patterns(sites: str | Sequence[str] | None) -> tuple[str, ...]:
     if not patterns:
         raise InterpError("No sites to record; name some, such as sites=['lstm/*'].")
     return patterns
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a type that is given by its name, or as NumPy's or torch's.
+
+    Whether values can be stored so is for :func:`interp.extraction.conversion.storage_dtype`.
+    """
+    if dtype is None or isinstance(dtype, str):
+        return str(dtype)
+    if type(dtype).__module__ == "torch":
+        return str(dtype).removeprefix("torch.")
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return str(dtype)

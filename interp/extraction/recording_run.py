@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from interp.corpora import Corpus, CorpusLike, Document, read_corpus
 from interp.errors import InterpError
-from interp.extraction.options import Options, as_patterns
+from interp.extraction.options import Options, as_patterns, dtype_name
 from interp.extraction.progress import Display, Silent, rich_display
 from interp.extraction.summary import Summary
 
@@ -25,7 +25,7 @@ def record(
     output: str | Path,
     *,
     sites: str | Sequence[str] | None = None,
-    dtype: str = "float16",
+    dtype: Any = "float16",
     batch_size: int = 32,
     window: int = 256,
     top_k: int = 5,
@@ -56,7 +56,8 @@ def record(
     ----------
     model : str, torch.nn.Module or Adapter
         ``zoo:NAME``, ``py:package.module:factory``, a module or an adapter; see
-        :func:`interp.models.load`. Text needs an adapter.
+        :func:`interp.models.load`. Text needs an adapter. It is recorded in eval mode; a module
+        of yours is in its own mode again afterwards.
     corpus : path, sequence of paths, mapping of name to text, Corpus, or iterable of batches
         Text, see :func:`interp.corpora.read_corpus`; or a DataLoader or any other iterable of
         batches, together with `forward`.
@@ -64,7 +65,7 @@ def record(
         The recording to write.
     sites : str or sequence of str, optional
         Names or patterns; ``"**/hidden"`` by default.
-    dtype : {"float16", "float32", "float64"}
+    dtype : {"float16", "float32", "float64"}, or NumPy's or torch's type of that name
         In which values are stored.
     batch_size : int
         Documents in one forward.
@@ -122,7 +123,7 @@ def record(
     options = Options(
         output=Path(output),
         sites=as_patterns(sites),
-        dtype=dtype,
+        dtype=dtype_name(dtype),
         batch_size=batch_size,
         window=window,
         top_k=top_k,
@@ -150,8 +151,8 @@ def record(
 
     from interp.models import load
 
-    loaded = load(model, weights, random_init=random_init, seed=seed, device=device)
-    with _display(progress) as display:
+    with _modes_restored(model), _display(progress) as display:
+        loaded = load(model, weights, random_init=random_init, seed=seed, device=device)
         if texts is not None:
             from interp.extraction.text_run import TextRun
 
@@ -160,6 +161,22 @@ def record(
 
         given = cast(Iterable[Any], corpus)
         return BatchRun(loaded, given, options, display, forward, lengths, names).record()
+
+
+@contextmanager
+def _modes_restored(model: Any) -> Iterator[None]:
+    """Give each module of a model that the caller holds the mode back that it had."""
+    from torch import nn
+
+    module = model if isinstance(model, nn.Module) else getattr(model, "module", None)
+    before = {}
+    if isinstance(module, nn.Module):
+        before = {part: part.training for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, training in before.items():
+            part.training = training
 
 
 def _is_text(corpus: Any) -> bool:

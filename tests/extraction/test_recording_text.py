@@ -126,6 +126,25 @@ def test_unknown_site_is_refused_before_anything_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_adapters_are_in_their_own_mode_afterwards(tmp_path):
+    adapter = make_model()
+    adapter.module.train()
+    interp.record(adapter, {"a": "abc"}, tmp_path / "run.h5")
+    assert all(part.training for part in adapter.module.modules())
+
+
+def test_empty_files_are_told_of(tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "__init__.py").touch()
+    (tmp_path / "texts" / "a.py").write_text("abc")
+    summary = interp.record(make_model(), tmp_path / "texts", tmp_path / "run.h5")
+    assert str(summary).endswith("1 empty file left out") or "1 empty file left out\n" in str(
+        summary
+    )
+    assert summary.to_dict()["left_out"] == "1 empty file left out"
+    assert ": 1 document, 3 positions, 2 sites with 24 units, " in str(summary)
+
+
 def test_existing_file_is_kept_unless_told(tmp_path):
     path = tmp_path / "run.h5"
     interp.record(make_model(), {"a": "abc"}, path)
