@@ -24,6 +24,7 @@ from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_recording
 from interp.storage.wording import size_text
+from interp.wording import kind_of
 
 if TYPE_CHECKING:
     from interp.capture import Captured, Recorder
@@ -60,9 +61,10 @@ class BatchRun:
         names: Callable[[Any], Sequence[str]] | None = None,
     ) -> None:
         if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Path):
+            other = "" if forward is not None else "text (a path, or a mapping of name to text) or "
             raise CorpusError(
-                f"The corpus is a {type(batches).__name__}; with forward= it must give batches, "
-                "as a DataLoader does."
+                f"The corpus is {kind_of(batches)}; it must be {other}an iterable of batches, as "
+                "a DataLoader is."
             )
         self._loaded = loaded
         self._batches = batches
@@ -95,8 +97,16 @@ class BatchRun:
                 try:
                     self._run(parts, sites, first, batches, meter)
                     summary = self._assemble(parts, sites, meter, before)
-                finally:
+                except Exception:
                     parts.close()
+                    if not parts.records:
+                        # Nothing to continue, so nothing to tell of and to clear away.
+                        parts.remove()
+                    raise
+                except BaseException:
+                    parts.close()
+                    raise
+        parts.close()
         parts.remove()
         return summary
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from interp.errors import InterpError, StorageError
+from interp.wording import count
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,23 +39,25 @@ def keeping_what_is_done(output: Path, done: Callable[[], int]) -> Iterator[None
         yield
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Stopped. {output} holds {done():,} positions; continue with the same command and "
-            "--resume."
+            f"Stopped. {output} holds {count(done(), 'position')}; continue with the same "
+            "command and --resume."
         ) from None
     except OSError as error:
         if error.errno not in _NO_SPACE:
             raise
         raise StorageError(
-            f"The disk is full. {kept(output, done())} Make room, then continue with the same "
+            f"The disk is full.{kept(output, done())} Make room, then continue with the same "
             "command and --resume."
         ) from error
     except InterpError as error:
         text = str(error)
         if str(output) not in text:
-            text = f"{text} {kept(output, done())}"
+            text += kept(output, done())
         raise type(error)(text) from error
 
 
 def kept(output: Path, n_positions: int) -> str:
-    """Return what the user still has."""
-    return f"{output} keeps the {n_positions:,} positions recorded before."
+    """Return a sentence on what the user still has, with a space before it; none for nothing."""
+    if not n_positions:
+        return ""
+    return f" {output} keeps the {count(n_positions, 'position')} recorded before."

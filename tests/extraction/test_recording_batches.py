@@ -235,7 +235,10 @@ def test_overflow_is_told_by_document(tmp_path):
     ("batches", "keywords", "message"),
     [
         ([], {}, "The corpus is empty: it gives no batch"),
-        (3, {"forward": two_inputs}, "must give batches"),
+        (3, {"forward": two_inputs}, "is an int; it must be an iterable of batches"),
+        (3.0, {}, "is a float; it must be text .* or an iterable of batches"),
+        (None, {}, "The corpus is None; it must be text .* or an iterable of batches"),
+        ((), {}, "The corpus is empty: a tuple that holds no path, no document, no batch"),
         ([(torch.zeros(1, 2, 3), 0)], {}, r"say how the model takes them.*forward=lambda"),
         ([torch.zeros(2, 3, 3)], {"lengths": lambda b: [3, 4]}, "do not fit 2 rows of 3"),
         ([torch.zeros(2, 3, 3)], {"names": lambda b: ["a"]}, "1 names for a batch of 2"),
@@ -274,3 +277,71 @@ def test_adapter_models_take_batches_too(tmp_path):
     interp.record(adapter, [ids], tmp_path / "run.h5", forward=lambda m, batch: m(batch))
     with interp.open(tmp_path / "run.h5") as recording:
         assert recording["lstm/l1/hidden"].shape == (24, 12)
+
+
+def test_an_empty_list_may_have_been_meant_to_hold_batches(tmp_path):
+    with pytest.raises(InterpError, match="corpus is empty: a list that holds .* no batch"):
+        interp.record(Series().eval(), [], tmp_path / "run.h5")
+
+
+def test_what_stops_at_the_very_start_leaves_nothing(tmp_path):
+    model = nn.Sequential(nn.Identity()).eval()
+    with pytest.raises(InterpError, match=r"is 1e\+06 at position 0") as caught:
+        interp.record(model, [torch.full((1, 2, 3), 1e6)], tmp_path / "run.h5", sites="0/output")
+    assert "keeps" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stops_later_keeps_what_was_recorded(tmp_path):
+    model = nn.Sequential(nn.Identity()).eval()
+    batches = [torch.zeros(1, 2, 3), torch.full((1, 2, 3), 1e6)]
+    with pytest.raises(InterpError, match=r"run.h5.parts keeps the 2 positions recorded before"):
+        interp.record(model, batches, tmp_path / "run.h5", sites="0/output")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.h5.parts"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_is_in_its_own_mode_afterwards(tmp_path, fails):
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(), nn.Dropout()).train()
+    model[2].eval()
+    seen = []
+
+    def forward(model, batch):
+        seen.extend(part.training for part in model.modules())
+        if fails:
+            raise InterpError("Broken.")
+        return model(batch)
+
+    try:
+        interp.record(
+            model, [torch.ones(2, 3, 3)], tmp_path / "run.h5", sites="**", forward=forward
+        )
+    except InterpError as error:
+        assert fails and "Broken." in str(error)
+    assert not any(seen)
+    assert [part.training for part in model.modules()] == [True, True, True, False]
+
+
+def test_the_mode_comes_back_after_weights_that_are_refused(tmp_path):
+    model = nn.Linear(3, 2).train()
+    with torch.no_grad():
+        model.weight[0, 0] = torch.nan
+    with pytest.raises(InterpError):
+        interp.record(model, [torch.ones(2, 3, 3)], tmp_path / "run.h5", sites="**")
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", np.float32, np.dtype("float32"), torch.float32], ids=repr
+)
+def test_storage_types_are_named_in_any_way(tmp_path, dtype):
+    path = tmp_path / "run.h5"
+    interp.record(Series().eval(), [torch.zeros(2, 3, 3)], path, dtype=dtype)
+    with interp.open(path) as recording:
+        assert recording["lstm/l0/hidden"].dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.int32, torch.bfloat16, None, object()])
+def test_other_storage_types_are_refused(tmp_path, dtype):
+    with pytest.raises(InterpError, match="No storage type named"):
+        interp.record(Series().eval(), [torch.zeros(2, 3, 3)], tmp_path / "run.h5", dtype=dtype)
