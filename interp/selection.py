@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interp.errors import SelectionError, SiteError, unknown_name
+from interp.wording import count, kind_of
 
 if TYPE_CHECKING:
     from interp.storage.recording import Recording
@@ -42,7 +43,8 @@ class Units:
     Parameters
     ----------
     ranges : tuple of (int, int)
-        First and last index of each range, both included. Adjoining ranges become one.
+        First and last index of each range, both included. Adjoining ranges become one. A unit
+        that lies in several counts once, where it is named first.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -50,8 +52,10 @@ class Units:
     def __post_init__(self) -> None:
         merged: list[tuple[int, int]] = []
         for first, last in self.ranges:
-            if not 0 <= first <= last:
-                raise SelectionError(f"{first}-{last} is no range of units: it has to rise from 0.")
+            if first < 0:
+                raise SelectionError(f"There is no unit {first}: units count from 0.")
+            if last < first:
+                raise SelectionError(f"{first}-{last} is no range of units: it has to rise.")
             if merged and merged[-1][1] + 1 == first:
                 merged[-1] = merged[-1][0], last
             else:
@@ -93,11 +97,10 @@ class Units:
         worst = max(last for _, last in self.ranges)
         if worst >= n_units:
             first = next(f for f, last in self.ranges if last >= n_units)
-            raise SelectionError(
-                f"{kind} {max(first, n_units)} of {site} does not exist: that site has {n_units} "
-                f"{kind}s (0-{n_units - 1})."
-            )
-        return np.concatenate([np.arange(first, last + 1) for first, last in self.ranges])
+            raise no_such_unit(max(first, n_units), n_units, site, kind)
+        named = np.concatenate([np.arange(first, last + 1) for first, last in self.ranges])
+        _, where = np.unique(named, return_index=True)
+        return named if len(where) == len(named) else named[np.sort(where)]
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ class Place:
             return start, start + n
         if self.last >= n:
             raise SelectionError(
-                f"{where} has no position {max(self.first, n)}: it has {n:,} (0-{n - 1})."
+                f"{where} has no position {max(self.first, n)}: it has {n:,} "
+                f"({_range_text(0, n - 1)})."
             )
         return start + self.first, start + self.last + 1
 
@@ -252,6 +256,29 @@ class Selection:
             )
         chosen = [stream.documents[place.document].index for place in self.positions]
         return [(index, index + 1) for index in chosen]
+
+
+def as_selection(selection: str | Selection) -> Selection:
+    """Return a selection that is given as such or by its text form.
+
+    Raises
+    ------
+    SelectionError
+        If it is neither.
+    """
+    if isinstance(selection, str):
+        return Selection.parse(selection)
+    if not isinstance(selection, Selection):
+        raise SelectionError(f"A selection is text; got {kind_of(selection)}. {_FORM}")
+    return selection
+
+
+def no_such_unit(index: int, n_units: int, site: str, kind: str = "unit") -> SelectionError:
+    """Return the error for a unit, or head, that a site does not have."""
+    return SelectionError(
+        f"{kind} {index} of {site} does not exist: that site has {count(n_units, kind)} "
+        f"({_range_text(0, n_units - 1)})."
+    )
 
 
 def _split(text: str) -> tuple[str, str | None, str | None]:

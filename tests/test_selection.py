@@ -61,7 +61,7 @@ def test_any_text_is_read_or_refused_in_one_line(text):
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=20))
 def test_units_keep_their_order(indices):
     units = Units.of(indices)
-    np.testing.assert_array_equal(units.indices(51, "a/output"), indices)
+    np.testing.assert_array_equal(units.indices(51, "a/output"), list(dict.fromkeys(indices)))
     assert Units.parse(str(units)) == units
 
 
@@ -144,6 +144,33 @@ def test_what_the_recording_does_not_have(recording, text, said):
     with pytest.raises(InterpError) as caught:
         recording.to_frame(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("selection", [None, 5, ["lstm/l1/cell:3"]])
+def test_what_is_neither_text_nor_selection(recording, selection):
+    with pytest.raises(SelectionError, match=r"A selection is text; got (None|an int|a list)\. "):
+        recording.to_frame(selection)
+
+
+def test_a_unit_named_twice_is_one_column(recording):
+    columns = recording.to_frame("lstm/l1/cell:3,1-4,3@doc0").columns
+    assert list(columns[-4:]) == [f"lstm/l1/cell:{unit}" for unit in (3, 1, 2, 4)]
+    assert "lstm/l1/cell" not in columns[-5]
+
+
+def test_one_of_something_is_no_plural(tmp_path):
+    from interp.storage import open_recording
+
+    path = small([1], sites=[site("lstm/l0/cell", 1)]).record(tmp_path / "run.h5")
+    with open_recording(path) as recording:
+        for text, said in (
+            ("lstm/l0/cell@doc1", r"it has 1 document \(0\)"),
+            ("lstm/l0/cell@7", r"it has 1 \(0\)"),
+            ("lstm/l0/cell:1", r"that site has 1 unit \(0\)"),
+        ):
+            with pytest.raises(SelectionError, match=said):
+                recording.to_frame(text)
+        assert "1 position, 1 document" in repr(recording)
 
 
 def test_rows_and_units(recording):

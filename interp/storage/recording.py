@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interp.errors import RecordingError, SelectionError, SiteError, unknown_name
-from interp.selection import Selection, Units
+from interp.selection import Selection, no_such_unit
 from interp.sites import SiteDescription
 from interp.storage import schema
 from interp.storage.annotating import AnnotationPlan
@@ -24,6 +25,7 @@ from interp.storage.matrix import open_matrix
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
 from interp.storage.wording import describe
+from interp.wording import kind_of
 
 if TYPE_CHECKING:
     import pandas
@@ -164,10 +166,23 @@ class Recording:
         return self.streams[self.sites[site].stream]
 
     def unit(self, site: str, unit_index: int) -> np.ndarray:
-        """Return one unit over all positions, shape (n_positions,)."""
+        """Return one unit over all positions, shape (n_positions,).
+
+        Raises
+        ------
+        SelectionError
+            If the site has no such unit; units count from 0, not from the end.
+        """
         array = self[site]
-        Units.of([unit_index]).indices(array.shape[1], site)
-        return array[:, unit_index]
+        try:
+            index = operator.index(unit_index)
+        except TypeError:
+            raise SelectionError(
+                f"A unit of {site} is a whole number; got {kind_of(unit_index)}."
+            ) from None
+        if not 0 <= index < array.shape[1]:
+            raise no_such_unit(index, array.shape[1], site)
+        return array[:, index]
 
     def to_frame(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interp.errors import SelectionError
-from interp.selection import Selection
+from interp.selection import Selection, as_selection
 
 if TYPE_CHECKING:
     from interp.storage.recording import Recording
@@ -67,9 +67,7 @@ class Table:
         selection: str | Selection,
         annotations: Sequence[str] = (),
     ) -> None:
-        if isinstance(selection, str):
-            selection = Selection.parse(selection)
-        self.selection = selection
+        self.selection = selection = as_selection(selection)
         self._recording = recording
         self.units = selection.unit_indices(recording)
         self.stream: Stream = recording.stream_of(selection.site)

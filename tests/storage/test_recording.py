@@ -143,8 +143,11 @@ def test_unit_and_its_bounds(example, recording):
         message = f"unit {wrong} of lstm/l0/hidden does not exist: that site has 37 units"
         with pytest.raises(SelectionError, match=message):
             recording.unit("lstm/l0/hidden", wrong)
-    with pytest.raises(SelectionError):
-        recording.unit("lstm/l0/hidden", -1)
+    message = r"unit -1 of pool/output does not exist: that site has 3 units \(0-2\)\."
+    with pytest.raises(SelectionError, match=message):
+        recording.unit("pool/output", -1)
+    with pytest.raises(SelectionError, match="is a whole number; got a float"):
+        recording.unit("pool/output", 1.5)
 
 
 @pytest.mark.parametrize("kind", ["characters", "words"])

@@ -105,6 +105,16 @@ def test_damage_anywhere_never_ends_in_a_traceback(tmp_path, path):
             pass
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_damage_of_an_offset_in_the_superblock(tmp_path, path, bit):
+    # The highest byte of an offset: HDF5 then seeks to where no file can reach.
+    contents = bytearray(path.read_bytes())
+    contents[51] ^= 1 << bit
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_bytes(contents)
+    assert "damaged" in message(RecordingError, lambda: open_recording(damaged))
+
+
 def test_verification_finds_a_changed_value(tmp_path, path):
     for name, rows in (("activations/lstm/l0/cell", "rows 5-9"), ("predictions/loss", "rows 5-9")):
         copy = shutil.copy(path, tmp_path / "copy.h5")
