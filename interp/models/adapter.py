@@ -56,12 +56,18 @@ class Adapter(Protocol):
         lengths : Tensor (batch,) int64
             Real steps of each row.
         state : object
-            None at the start of a document, else what the previous window returned.
+            None at the start of a document, else what the previous window returned, for the
+            rows that go on: documents of a batch end at different windows, longest first.
 
         Returns
         -------
         logits : Tensor (batch, steps, n_vocabulary) or None
         state : object
-            To be handed to the next window; None when there is none.
+            To be handed to the next window; None when there is none. A tensor, or tuples, lists
+            and dictionaries of tensors, whose batch is axis 1 where a tensor has three or more
+            axes (layers, batch, units) and axis 0 where it has one or two (batch, units), so
+            that its first rows can be kept. For a state of another form the adapter has one
+            more method, ``keep_rows(state, n_rows)``, which returns the state of the first
+            `n_rows` rows.
         """
         ...
