@@ -31,6 +31,7 @@ setup(
         "safetensors>=0.5",
         "pandas>=2.2",
         "scikit-learn>=1.5",
+        "scipy>=1.13",
         "umap-learn>=0.5.7",
         "numba>=0.61",
         "captum>=0.8",
@@ -38,7 +39,6 @@ setup(
         "rich>=13.7",
         # Earlier 4.x has a hole in its background callbacks.
         "dash>=4.4.1,<5",
-        "dash-mantine-components>=2.8",
         "dash-ag-grid>=35",
         "waitress>=3.0.1",
         "pygments>=2.18",
