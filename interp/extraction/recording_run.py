@@ -91,7 +91,7 @@ def record(
         ``forward(model, batch)`` runs the model on a batch; its result is ignored.
     lengths : callable, optional
         ``lengths(batch)`` gives the real steps of each row; see
-        :func:`interp.extraction.batch_run.row_lengths` for what is read off by itself.
+        :func:`interp.extraction.batches.row_lengths` for what is read off by itself.
     names : callable, optional
         ``names(batch)`` gives a name for each row; rows are numbered by default.
     steps, batch_first

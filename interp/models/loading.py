@@ -21,6 +21,7 @@ from interp.errors import ModelError, unknown_name
 from interp.models import zoo
 from interp.models.adapter import Adapter
 from interp.models.weights import load_into, read_weights, refuse_non_finite, weights_hash
+from interp.wording import kind_of
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _checked(found: Any, spec: str) -> nn.Module | Adapter:
     needed = ["module", "vocabulary", "predicts", "carries_state", "encode", "decode", "forward"]
     missing = [name for name in needed if not hasattr(found, name)]
     raise ModelError(
-        f"{spec} gave a {type(found).__name__}, which is neither an nn.Module nor an adapter "
+        f"{spec} gave {kind_of(found)}, which is neither an nn.Module nor an adapter "
         f"(missing: {', '.join(missing)}). See docs/recording-your-model.md."
     )
 
