@@ -7,6 +7,7 @@ In Python a module or an adapter may stand in its place.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 from collections.abc import Callable
@@ -96,6 +97,9 @@ def load(
         if weights is not None:
             load_into(module, read_weights(Path(weights)), str(weights))
         if random_init:
+            if not isinstance(spec, str):  # the caller's own weights stay as they are
+                found = copy.deepcopy(found)
+                module = found if isinstance(found, nn.Module) else found.module
             randomise(module)
     adapter = None if isinstance(found, nn.Module) else found
     module.eval()

@@ -128,4 +128,3 @@ def refuse_non_finite(module: nn.Module) -> None:
 
 def _some(names: list[str], n: int = 4) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-

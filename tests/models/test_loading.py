@@ -57,6 +57,7 @@ def test_random_init_keeps_the_shape_and_changes_the_weights(factory):
     before = weights_hash(trained)
     loaded = load(trained, random_init=True)
     assert loaded.random_init and loaded.weights_hash != before
+    assert weights_hash(trained) == before
 
 
 def test_objects_are_taken_as_they_are():
