@@ -70,7 +70,7 @@
       const state = selection.get();
       const stream = selection.stream();
       if (!state.about || !stream) return;
-      const index = this.wantedPart(stream, state);
+      const index = interp.session.wantedPart(stream, state);
       const key = `${state.about.key}|${state.about.fingerprint}|${stream.name}|${index}`;
       if (key === this.partKey) {
         this.follow();
@@ -97,14 +97,6 @@
         this.showUnit();
         this.scrolled();
       });
-    }
-
-    wantedPart(/** @type {any} */ stream, /** @type {any} */ state) {
-      const wanted = state.at !== null ? state.at : state.doc !== null ? null : state.pos;
-      const found = stream.parts.findIndex((/** @type {number[]} */ [start, stop, first, last]) =>
-        wanted !== null ? wanted >= start && wanted < stop : state.doc !== null ? state.doc >= first && state.doc <= last : true,
-      );
-      return Math.max(0, found);
     }
 
     /** Scroll to where the selection is, when it was changed by somebody else. */
@@ -208,7 +200,16 @@
         this.timing.painted = performance.now();
         this.root.dataset.paintMs = (this.timing.painted - this.timing.key).toFixed(1);
         this.loadInSight();
+        this.loadNextUnit();
       });
+    }
+
+    /** The likely next unit's values are here before the key. */
+    loadNextUnit() {
+      const next = interp.session.likelyUnit();
+      if (next === null) return;
+      const [start, stop] = this.view.positionsInSight(10);
+      textValues.loadEarly(this.about, [this.shown.site], next, start, stop, this.stream.nPositions);
     }
 
     /** Values around what is on screen that are not here yet. */

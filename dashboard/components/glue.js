@@ -13,5 +13,6 @@
     selection.set({ units: units.length ? units : null }, { push: true });
   }
 
+  globalThis.interp.session.start();
   window.dash_clientside = Object.assign(window.dash_clientside || {}, { interp: { pickUnits } });
 })();

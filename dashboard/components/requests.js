@@ -10,6 +10,18 @@
     }
   }
 
+  /** Answers asked for before anybody needs them, each for whoever asks first. @type {Map<string, Promise<any>>} */
+  const early = new Map();
+
+  /** Ask for JSON that will be needed soon. @param {string} path @param {Record<string, any>} [parameters] */
+  function askEarly(path, parameters) {
+    const asked = address(path, parameters);
+    if (early.has(asked)) return;
+    const coming = getJson(path, parameters);
+    coming.catch(() => {}); // whoever takes the answer tells of its failure
+    early.set(asked, coming);
+  }
+
   /** Where the routes are: the page may be served below a prefix. */
   let base = '/api';
 
@@ -42,7 +54,12 @@
   }
 
   /** @param {string} path @param {Record<string, any>} [parameters] @param {AbortSignal} [signal] */
-  const getJson = async (path, parameters, signal) => (await request(path, parameters, signal)).json();
+  async function getJson(path, parameters, signal) {
+    const asked = address(path, parameters);
+    const coming = early.get(asked);
+    early.delete(asked);
+    return coming || (await request(path, parameters, signal)).json();
+  }
   /** @param {string} path @param {Record<string, any>} [parameters] @param {AbortSignal} [signal] */
   const getBuffer = async (path, parameters, signal) => (await request(path, parameters, signal)).arrayBuffer();
 
@@ -64,5 +81,5 @@
     base = `${prefix.replace(/\/$/, '')}/api`;
   }
 
-  globalThis.interp.requests = { RequestError, address, getJson, getBuffer, guarded, setBase };
+  globalThis.interp.requests = { RequestError, address, askEarly, getJson, getBuffer, guarded, setBase };
 })();

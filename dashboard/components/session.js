@@ -29,8 +29,10 @@
     if (current && current.key === chosen.key) return;
     const about = await getJson(`${chosen.key}/about`);
     if (selection.get().run !== run) return;
+    const isFirst = !current;
     selection.set({ about, run: chosen.key, statistics: null, limit: null, hoverUnit: null, hoverPos: null });
     settleSite();
+    if (isFirst && !document.querySelector('.coloured-text')) askEarly();
   }
 
   function settleSite() {
@@ -45,6 +47,48 @@
     selection.set({ site: name, unit: Math.min(unit === null ? 0 : unit, last) });
   }
 
+  let step = 1; // of the walk through the units; 0 after a jump, which says nothing about the next
+  /** @type {number|null} */
+  let unitBefore = null;
+
+  /** Which way the user walks through the units. */
+  function followWalk() {
+    const { unit } = selection.get();
+    if (unitBefore !== null && unit !== null) step = Math.abs(unit - unitBefore) === 1 ? unit - unitBefore : 0;
+    unitBefore = unit;
+  }
+
+  /** The unit that comes next if the walk goes on; null after a jump, at the end and in a preview. */
+  function likelyUnit() {
+    const { unit, hoverUnit } = selection.get();
+    const site = selection.site();
+    if (!site || unit === null || hoverUnit !== null || !step) return null;
+    const next = unit + step;
+    return next >= 0 && next < site.nUnits ? next : null;
+  }
+
+  /** The part of a stream that holds the position or document that the selection asks for. */
+  function wantedPart(/** @type {any} */ stream, /** @type {any} */ state) {
+    const wanted = state.at !== null ? state.at : state.doc !== null ? null : state.pos;
+    const found = stream.parts.findIndex((/** @type {number[]} */ [start, stop, first, last]) =>
+      wanted !== null ? wanted >= start && wanted < stop : state.doc !== null ? state.doc >= first && state.doc <= last : true,
+    );
+    return Math.max(0, found);
+  }
+
+  /** Ask for text and values while the page is still being made; the text's view takes them from here. */
+  function askEarly() {
+    const state = selection.get();
+    const stream = selection.stream();
+    if (!state.about || !stream || state.site === null || !stream.parts.length) return;
+    const index = wantedPart(stream, state);
+    const [start, stop] = stream.parts[index];
+    interp.requests.askEarly(`${state.about.key}/text`, { stream: stream.name, part: index, v: state.about.fingerprint });
+    const wanted = state.at !== null ? state.at : state.pos;
+    const at = wanted !== null && wanted >= start && wanted < stop ? wanted : start;
+    interp.textValues.loadEarly(state.about, [state.site], state.unit, at, at + 1, stream.nPositions);
+  }
+
   /** Choose another recording: what belonged to the old one is let go of. */
   function chooseRecording(/** @type {string} */ key) {
     selection.set({ run: key, site: null, doc: null, at: null, pos: null, range: null, units: null, track: null }, { push: true });
@@ -57,7 +101,7 @@
     document.documentElement.dataset.view = selection.get().view;
   }
 
-  /** Called once, by the first component on the page. */
+  /** Called once, when the scripts are here: the first answers come while Dash still makes the page. */
   function start() {
     if (interp.started) return;
     interp.started = true;
@@ -70,6 +114,7 @@
     selection.subscribe(['theme', 'systemTheme', 'view'], applyTheme);
     selection.subscribe(['run', 'catalogue'], () => guarded(openRecording));
     selection.subscribe(['site', 'unit'], () => settleSite());
+    selection.subscribe(['unit'], followWalk);
     guarded(async () => selection.set({ catalogue: await getJson('recordings') }));
   }
 
@@ -86,5 +131,5 @@
     });
   }
 
-  Object.assign(interp, { session: { start, chooseRecording, firstSite, settleSite }, useSelection });
+  Object.assign(interp, { session: { start, chooseRecording, firstSite, settleSite, likelyUnit, wantedPart }, useSelection });
 })();

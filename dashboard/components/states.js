@@ -106,7 +106,10 @@
       this.asked = asked;
       guarded(async () => {
         await stripValues.load(state.about, sites.map((/** @type {any} */ s) => s.name), unit, start, stop, stream.nPositions);
-        if (this.asked === asked) this.draw(unit);
+        if (this.asked !== asked) return;
+        this.draw(unit);
+        const next = interp.session.likelyUnit();
+        if (next !== null) stripValues.loadEarly(state.about, sites.map((/** @type {any} */ s) => s.name), next, start, stop, stream.nPositions);
       });
     }
 

@@ -98,7 +98,6 @@
   }
 
   function Toolbar(/** @type {any} */ props) {
-    React.useEffect(() => session.start(), []);
     return h('div', { id: props.id, className: 'toolbar' }, h(Views), h(Recording), h(Site), h(Unit), h(Buttons));
   }
 

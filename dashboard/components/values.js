@@ -73,13 +73,33 @@
       const waits = [];
       for (let i = Math.floor(start / this.size); i * this.size < stop; i++) {
         const missing = sites.filter((site) => !this.pieces.has(this.key(about, site, unit, i)));
-        if (missing.length) waits.push(this.fetchPiece(about, missing, unit, i, nPositions, signal));
+        const asked = missing.filter((site) => !this.pending.has(this.key(about, site, unit, i)));
+        for (const site of missing) {
+          if (!asked.includes(site)) waits.push(this.pending.get(this.key(about, site, unit, i)));
+        }
+        if (asked.length) waits.push(this.fetchPiece(about, asked, unit, i, nPositions, signal));
       }
       await Promise.all(waits);
     }
 
+    /**
+     * The same for a unit that may be wanted soon: nobody is told when it fails, and whoever wants it
+     * before it is here waits for this request instead of sending another.
+     * @param {any} about @param {string[]} sites @param {number} unit
+     * @param {number} start @param {number} stop @param {number} nPositions
+     */
+    loadEarly(about, sites, unit, start, stop, nPositions) {
+      for (let i = Math.floor(start / this.size); i * this.size < stop; i++) {
+        const keys = sites.map((site) => this.key(about, site, unit, i));
+        if (keys.some((key) => this.pieces.has(key) || this.pending.has(key))) continue;
+        const coming = this.fetchPiece(about, sites, unit, i, nPositions);
+        keys.forEach((key) => this.pending.set(key, coming));
+        coming.catch(() => {}).finally(() => keys.forEach((key) => this.pending.delete(key)));
+      }
+    }
+
     /** @private */
-    async fetchPiece(/** @type {any} */ about, /** @type {string[]} */ sites, /** @type {number} */ unit, /** @type {number} */ i, /** @type {number} */ nPositions, /** @type {AbortSignal|undefined} */ signal) {
+    async fetchPiece(/** @type {any} */ about, /** @type {string[]} */ sites, /** @type {number} */ unit, /** @type {number} */ i, /** @type {number} */ nPositions, /** @type {AbortSignal} */ signal = undefined) {
       const start = i * this.size;
       const stop = Math.min(nPositions, start + this.size);
       if (stop <= start) return;

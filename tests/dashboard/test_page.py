@@ -39,6 +39,45 @@ def test_text_is_coloured_by_the_unit_of_the_address(open_page, address):
     assert page.evaluate("document.querySelectorAll('*').length") <= 5_000
 
 
+def test_the_next_unit_of_a_walk_is_asked_for_before_its_key_and_once(open_page, address):
+    page = open_page(f"{address}/?site=lstm/l1/cell&unit=3")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for unit in (4, 5, 6):
+        page.keyboard.press("]")
+        shown_unit(page, unit)
+    page.wait_for_selector(".strip[data-unit='6']")
+    page.wait_for_timeout(300)
+    values = [url for url in asked if "/values?" in url]
+    assert any("unit=7&" in url for url in values)
+    assert len(values) == len(set(values))
+    page.evaluate("interp.selection.chooseUnit(20)")
+    page.wait_for_selector(".strip[data-unit='20']")
+    page.wait_for_timeout(300)
+    assert not any("unit=21&" in url or "unit=19&" in url for url in asked)
+
+
+def test_values_that_did_not_come_early_come_when_they_are_wanted(open_page, address):
+    page = open_page(f"{address}/?site=lstm/l1/cell&unit=3")
+    page.wait_for_selector(".strip[data-unit='3']")
+    page.wait_for_timeout(200)
+    page.route("**/values?*unit=5&*", lambda route: route.abort())
+    page.keyboard.press("]")
+    shown_unit(page, 4)
+    page.wait_for_timeout(200)
+    assert state(page, "errors") == []
+    page.unroute_all()
+    page.keyboard.press("]")
+    shown_unit(page, 5)
+
+
+def test_a_text_that_cannot_be_sent_early_says_so_in_the_page(new_context, address):
+    page = new_context().new_page()
+    page.route("**/text?*", lambda route: route.fulfill(status=500, json={"error": "No text."}))
+    page.goto(address)
+    page.locator(".error").get_by_text("No text.").wait_for()
+
+
 def test_keys(open_page, address):
     page = open_page(f"{address}/?site=lstm/l1/hidden&unit=3")
     page.keyboard.press("]")
