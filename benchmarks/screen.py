@@ -58,47 +58,7 @@ AT_LEAST = {"screen_scroll_fps"}
 PROGRAM = "import sys, dashboard; dashboard.serve(sys.argv[1:], open_browser=False)"
 
 # Runs in the page: how long from an event until its pixels are on the screen.
-IN_PAGE = """
-window.bench = {
-  frames: () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
-  text: () => document.querySelector('.coloured-text'),
-  async switchUnit(key) {
-    const start = performance.now();
-    const unit = Number(bench.text().dataset.unit) + (key === ']' ? 1 : -1);
-    document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
-    const shown = () => bench.text().dataset.unit === String(unit);
-    while (!shown()) await new Promise((done) => setTimeout(done));
-    await bench.frames();
-    return performance.now() - start;
-  },
-  async hover(share) {
-    const { view } = bench.text().controller;
-    const [first, last] = interp.selection.get().inSight;
-    const position = Math.floor(first + share * (last - first));
-    const [low, high] = view.charactersOf(position);
-    const [box] = view.boxesOf(low, high);
-    const sheet = view.sheet.getBoundingClientRect();
-    const event = {clientX: sheet.left + box.x + 2, clientY: sheet.top + box.y + 9, bubbles: true};
-    const start = performance.now();
-    bench.text().dispatchEvent(new MouseEvent('mousemove', event));
-    await bench.frames();
-    const drawn = document.querySelector('.cursor-hover') !== null;
-    const right = drawn && interp.selection.get().hoverPos === position;
-    return right ? performance.now() - start : Infinity;
-  },
-  async scroll(seconds) {
-    const text = bench.text();
-    let frames = 0;
-    const start = performance.now();
-    while (performance.now() - start < 1000 * seconds) {
-      text.scrollTop += 120;
-      await new Promise(requestAnimationFrame);
-      frames++;
-    }
-    return [frames, (performance.now() - start) / 1000];
-  },
-};
-"""
+IN_PAGE = Path(__file__).with_suffix(".js").read_text("utf-8")
 
 
 def python_text(n_characters: int) -> str:
@@ -224,7 +184,15 @@ def measure_page(address: str, n_switches: int) -> dict[str, float]:
         out["screen_bytes_per_switch"] = sum(received) / n_switches
         out["screen_switch_median_ms"] = statistics.median(switches)
         out["screen_switch_p95_ms"] = percentile(switches, 0.95)
-        hovers = [page.evaluate(f"bench.hover({0.1 + 0.04 * i})") for i in range(20)]
+        # Units that nothing has been loaded for: what a click in the list does.
+        jumps = [page.evaluate(f"bench.jumpTo({(137 * i) % N_UNITS})") for i in range(1, 31)]
+        out["jump_median_ms"] = statistics.median(jumps)
+        out["jump_p95_ms"] = percentile(jumps, 0.95)
+        page.wait_for_timeout(500)
+        used(1)
+        # As many as switches: of twenty, the 95th percentile would be the slowest one.
+        shares = np.linspace(0.05, 0.95, n_switches)
+        hovers = [page.evaluate(f"bench.hover({share})") for share in shares]
         out["cpu_hover"] = used(len(hovers))
         out["screen_hover_p95_ms"] = percentile(hovers, 0.95)
         n_frames, seconds = page.evaluate("bench.scroll(4)")
@@ -371,6 +339,9 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         for bar in BARS:
             if bar.startswith(f"screen_{name}"):
                 details[bar] += cpu
+    for name in ("median", "p95"):
+        far = f"; to a unit far away {found[f'jump_{name}_ms']:.0f} ms"
+        details[f"screen_switch_{name}_ms"] += far
     details["screen_load_p95_ms"] = f"{N_BROWSERS} users over HTTP, a switch a second each"
     details["screen_picker_s"] = (
         f"{N_RECORDINGS} × {found['picker_gb']:.1f} GB; start of the process "
