@@ -50,7 +50,7 @@
   }
   loadStatistics.asked = '';
 
-  function drawHistogram(/** @type {HTMLCanvasElement} */ canvas, /** @type {any} */ histogram, /** @type {any} */ scale, /** @type {string} */ theme) {
+  function drawHistogram(/** @type {HTMLCanvasElement} */ canvas, /** @type {any} */ histogram, /** @type {any} */ scale, /** @type {string} */ theme, /** @type {number|null} */ marked) {
     const ratio = window.devicePixelRatio || 1;
     const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
     const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
@@ -71,15 +71,14 @@
       if (count) context.fillRect(x, height - size, Math.round((i + 1) * each) - x - (each > 4 ? 1 : 0), Math.max(1, ratio));
       context.globalAlpha = 1;
     });
+    if (marked === null || Number.isNaN(marked)) return;
+    const x = Math.max(0, Math.min(1, (marked - low) / (high - low))) * width;
+    context.fillStyle = style.color;
+    context.fillRect(Math.round(x - ratio), 0, Math.round(2 * ratio), height);
   }
 
   function Histogram() {
     const ref = React.useRef(null);
-    const [size, resized] = React.useReducer((/** @type {number} */ n) => n + 1, 0);
-    React.useEffect(() => {
-      window.addEventListener('resize', resized);
-      return () => window.removeEventListener('resize', resized);
-    }, []);
     const state = useSelection(['histogram', 'hoverPos', 'pos', 'scale', 'stretch', 'limit', 'theme', 'systemTheme', 'site', 'loaded']);
     const { histogram, about } = state;
     const position = state.hoverPos !== null ? state.hoverPos : state.pos;
@@ -90,18 +89,12 @@
       const bits = textValues.reader(about, site.name, histogram.unit)(position);
       marked = bits >= 0 ? VALUE_OF[bits] : null;
     }
-    // Only the mark moves with the pointer: drawing the bars anew costs more than all else of a hover.
-    const shown = fits ? scaleFor(state, site, state.limit || 1) : null;
-    const theme = selection.theme();
     React.useEffect(() => {
-      if (fits) drawHistogram(ref.current, histogram, shown, theme);
-    }, [fits && histogram, size, theme, shown && `${shown.limit}|${shown.stretch}|${shown.oneSided}`]);
-    const isMarked = marked !== null && !Number.isNaN(marked);
-    const place = isMarked ? Math.max(0, Math.min(1, (marked - histogram.low) / (histogram.high - histogram.low))) : 0;
+      if (fits) drawHistogram(ref.current, histogram, scaleFor(state, site, state.limit || 1), selection.theme(), marked);
+    });
     if (!fits) return h('div', { className: 'histogram quiet' }, 'Loading …');
     return h('figure', { className: 'histogram', 'data-unit': histogram.unit, 'data-marked': marked === null ? '' : marked },
       h('canvas', { ref, role: 'img', 'aria-label': `Histogram of unit ${histogram.unit}, from ${formatValue(histogram.low)} to ${formatValue(histogram.high)}` }),
-      isMarked && h('i', { className: 'histogram-mark', style: { left: `${100 * place}%` } }),
       h('figcaption', null, h('span', null, formatValue(histogram.low, 2)),
         h('span', { className: 'quiet' }, marked === null ? `${histogram.nPositions.toLocaleString('en')} positions, root counts` : `here ${formatValue(marked)}`),
         h('span', null, formatValue(histogram.high, 2))));
