@@ -16,3 +16,14 @@ def kind_of(value: Any) -> str:
         return "None"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def size_text(n_bytes: float) -> str:
+    """Return a number of bytes with three digits and a unit."""
+    if n_bytes < 1000:
+        return f"{n_bytes:.0f} bytes"
+    for unit in ("kB", "MB", "GB", "TB"):
+        n_bytes /= 1000
+        if n_bytes < 999.5 or unit == "TB":
+            break
+    return f"{n_bytes:.3g} {unit}"

@@ -72,8 +72,7 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from interp.storage.wording import size_text
-    from interp.wording import count
+    from interp.wording import count, size_text
 
     console = Console(highlight=False)
     state = (

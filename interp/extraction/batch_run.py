@@ -23,8 +23,7 @@ from interp.extraction.provenance import collect
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_recording
-from interp.storage.wording import size_text
-from interp.wording import kind_of
+from interp.wording import kind_of, size_text
 
 if TYPE_CHECKING:
     from interp.capture import Captured, Recorder

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interp.storage.wording import size_text
-from interp.wording import count
+from interp.wording import count, size_text
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.extraction.estimate import format_duration
-from interp.storage.wording import size_text
-from interp.wording import count
+from interp.wording import count, size_text
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from interp.storage import schema
 from interp.storage.annotating import AnnotationPlan
 from interp.storage.annotations import Annotations
 from interp.storage.arrays import LazyArray
+from interp.storage.description import describe
 from interp.storage.hdf5 import open_recording_file, reading
 from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.matrix import open_matrix
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
-from interp.storage.wording import describe
 from interp.wording import kind_of
 
 if TYPE_CHECKING:

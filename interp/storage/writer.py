@@ -22,7 +22,7 @@ from interp.storage.layout import Layout, lay_out, read_layout, segment_rows
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
-from interp.storage.wording import size_text
+from interp.wording import size_text
 
 # Room left on the disk, so that the machine does not suffer from a full one.
 _SPARE_BYTES = 64 * 2**20

@@ -1,9 +1,11 @@
-"""A recording in words, and numbers for people."""
+"""A recording in words: what it prints of itself."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+
+from interp.wording import size_text
 
 if TYPE_CHECKING:
     from interp.sites import SiteDescription
@@ -45,14 +47,3 @@ def _site(site: SiteDescription) -> str:
     heads = "" if site.n_heads is None else f"  {site.n_heads} heads"
     rows = "" if site.per == "position" else "  one row per document"
     return f"{site.n_units:,} units  {site.dtype}{heads}{rows}"
-
-
-def size_text(n_bytes: float) -> str:
-    """Return a number of bytes with three digits and a unit."""
-    if n_bytes < 1000:
-        return f"{n_bytes:.0f} bytes"
-    for unit in ("kB", "MB", "GB", "TB"):
-        n_bytes /= 1000
-        if n_bytes < 999.5 or unit == "TB":
-            break
-    return f"{n_bytes:.3g} {unit}"
