@@ -95,10 +95,13 @@ class CharacterAdapter:
     """
 
     predicts: Literal["next", "same"] = "next"
-    carries_state = True
 
     def __init__(self, module: nn.Module, vocabulary: list[str] | None = None) -> None:
         self.module = module
+        # A model with a longest window starts each window anew; a recurrent one goes on.
+        config = getattr(module, "config", None)
+        self.context_length: int | None = getattr(config, "context_length", None)
+        self.carries_state = self.context_length is None
         self.vocabulary = list(PRINTABLE if vocabulary is None else vocabulary)
         unknown = self.vocabulary.index(UNKNOWN) if UNKNOWN in self.vocabulary else -1
         self._unknown = unknown
@@ -148,5 +151,8 @@ class CharacterAdapter:
 def build(config: dict[str, Any]) -> CharacterAdapter:
     """Return a freshly initialised model of this shape, in eval mode, with its adapter."""
     with torch.no_grad():
-        model = CharacterLanguageModel(CharacterModelConfig(**config))
-    return CharacterAdapter(model.eval())
+        if config.get("kind") == "transformer":
+            from interp.models.transformer import CharacterTransformer, TransformerConfig
+
+            return CharacterAdapter(CharacterTransformer(TransformerConfig(**config)).eval())
+        return CharacterAdapter(CharacterLanguageModel(CharacterModelConfig(**config)).eval())

@@ -60,6 +60,38 @@ def lanes(
         yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(started)
 
 
+def repeat_pieces(
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]], share: float, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield `batches` with a piece of text repeated right behind itself in some of the rows.
+
+    Source code repeats its own names and phrases; a window that holds a piece twice makes more
+    of that, and asks for the heads that look back at what followed an earlier occurrence.
+
+    Parameters
+    ----------
+    batches : iterator
+        What :func:`lanes` yields.
+    share : float
+        Of the rows, 0 to 1.
+    rng : numpy Generator
+        Draws the rows, where a piece starts and its length, from an eighth of the window to a
+        half.
+    """
+    for inputs, targets, fresh in batches:
+        window = inputs.shape[1]
+        for row in np.flatnonzero(rng.random(len(inputs)) < share):
+            length = int(rng.integers(window // 8, window // 2 + 1))
+            start = int(rng.integers(0, window + 1 - 2 * length))
+            full = torch.cat([inputs[row], targets[row, -1:]])
+            if (targets[row] == IGNORED).any():
+                continue  # the document ends inside this window
+            # Behind the second copy the text goes on as it did behind the first.
+            full[start + length :] = full[start : window + 1 - length].clone()
+            inputs[row], targets[row] = full[:-1], full[1:]
+        yield inputs, targets, fresh
+
+
 def _endless(documents: list[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
     usable = [document for document in documents if len(document) > 1]
     while True:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from interp.models.characters import CharacterAdapter
 from interp.models.weights import save_weights
-from interp.training.lanes import IGNORED, lanes, reset_lanes
+from interp.training.lanes import IGNORED, lanes, repeat_pieces, reset_lanes
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class TrainingConfig:
     """How a model is trained.
 
     The rate warms up linearly for `n_warm_up` steps and then falls along a cosine to zero at
-    `n_characters`, the number of characters seen in all.
+    `n_characters`, the number of characters seen in all. `repeated_share` of the windows hold a
+    piece of their text twice, for models that have no state (:func:`repeat_pieces`).
     """
 
     n_characters: int = 60_000_000
@@ -36,6 +37,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     seed: int = 0
     precision: str = "float32"
+    repeated_share: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a JSON-able dictionary."""
@@ -80,7 +82,10 @@ def train(
     shape = model.config.to_dict()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
-    batches = lanes(documents, config.n_lanes, config.window, np.random.default_rng(config.seed))
+    rng = np.random.default_rng(config.seed)
+    batches = lanes(documents, config.n_lanes, config.window, rng)
+    if config.repeated_share:
+        batches = repeat_pieces(batches, config.repeated_share, rng)
     n_steps = max(1, config.n_characters // (config.n_lanes * config.window))
     log: list[dict[str, float]] = []
     state, running, started = None, [], time.monotonic()
@@ -120,16 +125,27 @@ def train(
 def document_losses(
     adapter: CharacterAdapter, document: np.ndarray, window: int = 4_096
 ) -> np.ndarray:
-    """Return the loss of each character after the first, (n_characters - 1,) float32 in nats."""
+    """Return the loss of each character after the first, (n_characters - 1,) float32 in nats.
+
+    A model that carries state reads the document as one. One that sees `context_length`
+    characters at most reads windows that overlap by half, and a character's loss is taken from
+    the window that gives it the most context to its left.
+    """
     adapter.module.eval()
     ids = torch.from_numpy(np.asarray(document, np.int64))[None]
-    state, losses = None, []
+    context = getattr(adapter, "context_length", None)
+    window, stride = (window, window) if context is None else (context, context // 2)
+    state, losses, n_done = None, [], 0
     with torch.inference_mode():
-        for start in range(0, ids.shape[1] - 1, window):
+        for start in range(0, ids.shape[1] - 1, stride):
             piece = ids[:, start : start + window + 1]
-            lengths = torch.tensor([piece.shape[1] - 1])
-            logits, state = adapter.forward(piece[:, :-1], lengths, state)
-            losses.append(F.cross_entropy(logits[0].float(), piece[0, 1:], reduction="none"))
+            n_read = piece.shape[1] - 1
+            if start + n_read <= n_done:
+                break
+            logits, state = adapter.forward(piece[:, :-1], torch.tensor([n_read]), state)
+            loss = F.cross_entropy(logits[0].float(), piece[0, 1:], reduction="none")
+            losses.append(loss[n_done - start :])
+            n_done = start + n_read
     return torch.cat(losses).numpy() if losses else np.zeros(0, np.float32)
 
 

@@ -13,7 +13,7 @@ from interp.corpora.standard_library import SourceFile, describe, split_files, s
 from interp.errors import CorpusError
 from interp.models.characters import build
 from interp.models.zoo import load_folder
-from interp.training.lanes import IGNORED, lanes, reset_lanes
+from interp.training.lanes import IGNORED, lanes, repeat_pieces, reset_lanes
 from interp.training.loop import (
     TrainingConfig,
     bits_per_character,
@@ -152,3 +152,27 @@ def test_parts_of_the_standard_library_are_a_corpus():
     assert names == [file.name for file in split_files(standard_library(), "validation")]
     with pytest.raises(CorpusError, match="nearest: test"):
         read_corpus("stdlib:tests")
+
+
+@given(seed=st.integers(0, 50), window=st.integers(16, 40))
+@settings(max_examples=40)
+def test_a_repeated_piece_stands_right_behind_itself(seed, window):
+    rng = np.random.default_rng(seed)
+    document = np.arange(1, 4_000)
+    plain = lanes([document], 6, window, np.random.default_rng(seed))
+    changed = repeat_pieces(
+        lanes([document], 6, window, np.random.default_rng(seed)), share=0.5, rng=rng
+    )
+    for _ in range(3):
+        inputs, targets, _ = next(plain)
+        new_inputs, new_targets, _ = next(changed)
+        whole = (new_targets != IGNORED).all(1)
+        assert (new_inputs[whole, 1:] == new_targets[whole, :-1]).all()
+        for row in range(6):
+            steps = np.diff(new_inputs[row].numpy())
+            back = np.flatnonzero(steps != 1)
+            if not (inputs[row] != new_inputs[row]).any():
+                continue
+            assert len(back) == 1 and steps[back[0]] < 0  # one jump back, else the text as it was
+            length = 1 - int(steps[back[0]])
+            assert window // 8 <= length <= window // 2
