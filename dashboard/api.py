@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
 from dashboard import payloads, statistics
+from dashboard.answers import json_answer, raw_answer
 from dashboard.heat import MAX_COLUMNS, SORTS, heat_map
 from dashboard.library import Library, Shelf
 from dashboard.parts import part_text
@@ -30,23 +30,15 @@ MAX_HEAT_VALUES = 2**25
 log = logging.getLogger(__name__)
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(payloads.to_json(value), status, mimetype="application/json")
-
-
-def _raw(data: bytes) -> Response:
-    return Response(data, mimetype="application/octet-stream")
-
-
 def text(query: Query) -> Response:
     """Text and documents of one part."""
     stream = query.stream()
     parts = query.shelf.parts(stream.name)
     index = query.integer("part", 0, high=max(0, len(parts) - 1))
     if not parts:
-        return _json({"start": 0, "stop": 0, "text": "", "hasSpans": False, "documents": []})
+        return json_answer({"start": 0, "stop": 0, "text": "", "hasSpans": False, "documents": []})
     found = part_text(query.shelf.source, stream.name, parts[index])
-    return _json(payloads.part(query.shelf, stream.name, index, found))
+    return json_answer(payloads.part(query.shelf, stream.name, index, found))
 
 
 def spans(query: Query) -> Response:
@@ -57,7 +49,7 @@ def spans(query: Query) -> Response:
     found = part_text(query.shelf.source, stream.name, parts[index]) if parts else None
     if found is None or found.spans is None:
         raise QueryError("Each character is a position here; there are no spans.", 404)
-    return _raw(found.spans.astype("<i4").tobytes())
+    return raw_answer(found.spans.astype("<i4").tobytes())
 
 
 def values(query: Query) -> Response:
@@ -74,7 +66,7 @@ def values(query: Query) -> Response:
         unit = query.unit(site)
         pieces.append(struct.pack("<f", query.shelf.limit(site.name, unit)))
         pieces.append(payloads.halves(query.shelf.source.unit(site.name, unit, start, stop)))
-    return _raw(b"".join(pieces))
+    return raw_answer(b"".join(pieces))
 
 
 def track(query: Query) -> Response:
@@ -91,7 +83,7 @@ def track(query: Query) -> Response:
                 f"No annotation named {name[:100]!r} on the stream {stream.name}.", 404
             )
         found = source.annotation(name, start, stop)
-    return _raw(payloads.halves(found))
+    return raw_answer(payloads.halves(found))
 
 
 def predictions(query: Query) -> Response:
@@ -99,7 +91,7 @@ def predictions(query: Query) -> Response:
     stream = query.stream()
     start, stop = query.span(stream, MAX_PREDICTIONS)
     rows = query.shelf.source.predictions(stream.name, start, stop)
-    return _json(payloads.predictions(rows, start))
+    return json_answer(payloads.predictions(rows, start))
 
 
 def exact(query: Query) -> Response:
@@ -109,7 +101,7 @@ def exact(query: Query) -> Response:
     n_positions = query.shelf.source.streams[site.stream].n_positions
     position = query.integer("position", high=n_positions - 1)
     found = query.shelf.source.unit(site.name, unit, position, position + 1)
-    return _json({"value": float(found[0])})
+    return json_answer({"value": float(found[0])})
 
 
 def heat(query: Query) -> Response:
@@ -125,12 +117,12 @@ def heat(query: Query) -> Response:
         chosen=query.units(site),
         max_columns=query.integer("columns", MAX_COLUMNS, 1, MAX_COLUMNS),
     )
-    return _raw(found.to_bytes())
+    return raw_answer(found.to_bytes())
 
 
 def units(query: Query) -> Response:
     """Statistics of every unit of a site."""
-    return _json(payloads.unit_rows(query.shelf.statistics(query.site())))
+    return json_answer(payloads.unit_rows(query.shelf.statistics(query.site())))
 
 
 def histogram(query: Query) -> Response:
@@ -139,14 +131,16 @@ def histogram(query: Query) -> Response:
     unit = query.unit(site)
     sample = statistics.unit_sample(query.shelf.source, site, unit)
     counts, edges = statistics.histogram(sample)
-    return _json({"counts": counts, "low": edges[0], "high": edges[-1], "nPositions": len(sample)})
+    return json_answer(
+        {"counts": counts, "low": edges[0], "high": edges[-1], "nPositions": len(sample)}
+    )
 
 
 def documents(query: Query) -> Response:
     """Names, starts and mean losses of a stream's documents."""
     stream = query.stream()
     loss = query.shelf.document_loss(stream.name)
-    return _json(
+    return json_answer(
         {
             "names": stream.document_names,
             "start": stream.document_start,
@@ -157,15 +151,17 @@ def documents(query: Query) -> Response:
 
 def about(query: Query) -> Response:
     """Sites, streams, annotations."""
-    return _json(payloads.about(query.shelf))
+    return json_answer(payloads.about(query.shelf))
 
 
 def provenance(query: Query) -> Response:
     """Where the recording comes from."""
-    return _json(query.shelf.source.provenance())
+    return json_answer(query.shelf.source.provenance())
 
 
-ROUTES: dict[str, Callable[[Query], Response]] = {
+Handler = Callable[[Query], Response]
+
+ROUTES: dict[str, Handler] = {
     function.__name__: function
     for function in (
         about, documents, exact, heat, histogram, predictions, provenance, spans, text, track,
@@ -174,29 +170,47 @@ ROUTES: dict[str, Callable[[Query], Response]] = {
 }  # fmt: skip
 
 
-def blueprint(library: Library) -> Blueprint:
-    """Return the routes over a library."""
+def all_routes(more: Iterable[Mapping[str, Handler]]) -> dict[str, Handler]:
+    """Return the routes above and those that views bring along.
+
+    Raises
+    ------
+    ValueError
+        When two of them have one name.
+    """
+    routes = dict(ROUTES)
+    for mapping in more:
+        for name, handler in mapping.items():
+            if name in routes:
+                raise ValueError(f"two routes are named {name!r}")
+            routes[name] = handler
+    return routes
+
+
+def blueprint(library: Library, more: Iterable[Mapping[str, Handler]] = ()) -> Blueprint:
+    """Return the routes over a library; `more` are those of views."""
     api = Blueprint("api", __name__, url_prefix="/api")
+    routes = all_routes(more)
 
     @api.get("/recordings")
     def recordings() -> Response:
-        return _json(payloads.catalogue(library))
+        return json_answer(payloads.catalogue(library))
 
     @api.get("/<key>/<what>")
     def answer(key: str, what: str) -> Response:
         shelf: Shelf | None = library.get(key)
-        if shelf is None or what not in ROUTES:
-            return _json({"error": f"There is nothing at /api/{key}/{what}."}, 404)
+        if shelf is None or what not in routes:
+            return json_answer({"error": f"There is nothing at /api/{key}/{what}."}, 404)
         arguments: MultiDict[str, str] = request.args
         try:
-            response = ROUTES[what](Query(shelf, arguments))
+            response = routes[what](Query(shelf, arguments))
         except QueryError as error:
-            return _json({"error": str(error)}, error.status)
+            return json_answer({"error": str(error)}, error.status)
         except InterpError as error:
-            return _json({"error": str(error)}, 422)
+            return json_answer({"error": str(error)}, 422)
         except Exception as error:  # The page shows it; the log has the traceback.
             log.exception("%s of %s failed", what, key)
-            return _json({"error": f"{type(error).__name__}: {error}"}, 500)
+            return json_answer({"error": f"{type(error).__name__}: {error}"}, 500)
         # The fingerprint in the query makes a changed recording another address.
         kept = "private, max-age=3600" if "v" in arguments else "no-store"
         response.headers["Cache-Control"] = kept
@@ -205,6 +219,6 @@ def blueprint(library: Library) -> Blueprint:
     @api.route("/", defaults={"rest": ""}, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     @api.route("/<path:rest>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
     def unknown(rest: str) -> Response:
-        return _json({"error": f"There is nothing at /api/{rest[:200]}."}, 404)
+        return json_answer({"error": f"There is nothing at /api/{rest[:200]}."}, 404)
 
     return api

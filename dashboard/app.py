@@ -45,7 +45,7 @@ def create_app(source: Source | Sequence[Source], *, hosts: Sequence[str] = LOCA
     app.layout = layout
     for view in views.VIEWS:
         view.register(app)
-    app.server.register_blueprint(api.blueprint(Library(sources)))
+    app.server.register_blueprint(api.blueprint(Library(sources), views.routes()))
     # Last: the hashes cover every script that Dash itself writes into the page.
     harden(app.server, content_security_policy(app.csp_hashes()), hosts)
     return app

@@ -35,7 +35,15 @@ class Shelf:
         # Limits are asked for with every unit switch, so they are kept for many units.
         self._limit = lru_cache(maxsize=100_000)(self._compute_limit)
 
-    def _once(self, key: Any, compute: Callable[[], Value]) -> Value:
+    def once(self, key: Any, compute: Callable[[], Value]) -> Value:
+        """Return what `compute` gives, computed once while the source is open.
+
+        Parameters
+        ----------
+        key : hashable
+            A tuple that begins with the name of what is computed.
+        compute : callable without arguments
+        """
         # A lock per key: two requests for the same statistics must not compute them twice, and the
         # text must not wait for statistics.
         with self._lock:
@@ -47,11 +55,11 @@ class Shelf:
 
     def parts(self, stream: str) -> list[Part]:
         """Return the parts of a stream."""
-        return self._once(("parts", stream), lambda: split_into_parts(self.source.streams[stream]))
+        return self.once(("parts", stream), lambda: split_into_parts(self.source.streams[stream]))
 
     def statistics(self, site: SiteInfo) -> statistics.UnitStatistics:
         """Return the statistics of a site's units."""
-        return self._once(
+        return self.once(
             ("statistics", site.name), lambda: statistics.unit_statistics(self.source, site)
         )
 
@@ -68,7 +76,7 @@ class Shelf:
 
     def document_loss(self, stream: str) -> np.ndarray | None:
         """Return (n_documents,) mean losses in nats, None without predictions."""
-        return self._once(("document loss", stream), lambda: self._mean_losses(stream))
+        return self.once(("document loss", stream), lambda: self._mean_losses(stream))
 
     def _mean_losses(self, stream: str) -> np.ndarray | None:
         info = self.source.streams[stream]
@@ -90,7 +98,7 @@ class Shelf:
         """Return the end of an annotation's scale: 1, or the robust one of numbers."""
         if info.kind != "numeric":
             return 1.0
-        return self._once(("annotation", info.name), lambda: self._numeric_limit(info))
+        return self.once(("annotation", info.name), lambda: self._numeric_limit(info))
 
     def _numeric_limit(self, info: AnnotationInfo) -> float:
         stream = self.source.streams[info.stream]

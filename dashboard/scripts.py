@@ -1,4 +1,4 @@
-"""The browser's files, in the order in which they must load."""
+"""The browser's files, in the order in which they must load: pure ones, the frame's, the views'."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ SCRIPTS = [
     "colour_scale.js",
     "url_state.js",
     "selection.js",
+    "registry.js",
     "requests.js",
     "values.js",
     "text_layout.js",
@@ -21,6 +22,7 @@ SCRIPTS = [
     "legend.js",
     "text_bar.js",
     "readout.js",
+    "panel_bar.js",
     "states.js",
     "heat_map.js",
     "unit_card.js",

@@ -208,17 +208,7 @@
       h('div', { className: 'heat-row', hidden: true, 'aria-hidden': true }), h('div', { className: 'heat-column', hidden: true, 'aria-hidden': true }));
   }
 
-  function PanelBar(/** @type {any} */ props) {
-    const { panel } = useSelection(['panel']);
-    const tab = (/** @type {string} */ name, /** @type {string} */ text) => h('button', {
-      type: 'button', role: 'tab', 'aria-selected': panel === name, className: panel === name ? 'tab is-on' : 'tab',
-      onClick: () => selection.set({ panel: name }, { push: true }),
-    }, text);
-    return h('div', { id: props.id, className: 'bar' },
-      h('div', { role: 'tablist', className: 'tabs', 'aria-label': 'Below the text' }, tab('states', 'States'), tab('heat', 'Heat map')),
-      panel === 'heat' && h(HeatBar), h(interp.ZoomBar));
-  }
-
+  interp.addPanel({ name: 'heat', title: 'Heat map', Bar: () => h(React.Fragment, null, h(HeatBar), h(interp.ZoomBar)) });
   interp.unpackHeat = unpackHeat;
-  window.dashboard = Object.assign(window.dashboard || {}, { HeatMap, PanelBar });
+  window.dashboard = Object.assign(window.dashboard || {}, { HeatMap });
 })();

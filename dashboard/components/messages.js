@@ -5,7 +5,7 @@
   const React = window.React;
   const h = React.createElement;
   const { interp } = globalThis;
-  const { selection, useSelection } = interp;
+  const { selection, useSelection, registry } = interp;
 
   const KEYS = [
     ['[  ]', 'previous, next unit'],
@@ -14,7 +14,7 @@
     ['←  →', 'move the pinned position'],
     ['g', 'go to a position'],
     ['/', 'search the text; Enter jumps on'],
-    ['s', 'states or heat map'],
+    ['s', 'next panel below the text'],
     ['+  −', 'fewer, more steps in the strips'],
     ['t', 'light or dark'],
     ['Esc', 'let go of previews and pins'],
@@ -43,6 +43,11 @@
     if (root) root.scrollTop += by * interp.LINE_HEIGHT;
   }
 
+  function nextPanel() {
+    const names = registry.panels.map((/** @type {any} */ place) => place.name);
+    selection.set({ panel: names[(names.indexOf(selection.get().panel) + 1) % names.length] }, { push: true });
+  }
+
   /** @type {Record<string, () => void>} */
   const ACTIONS = {
     '[': () => selection.chooseUnit(selection.get().unit - 1, { push: false }),
@@ -55,7 +60,7 @@
     ArrowRight: () => move(1),
     g: () => selection.set({ going: true }),
     '/': () => selection.set({ find: selection.get().find || '', view: 'explore' }, { push: true }),
-    s: () => selection.set({ panel: selection.get().panel === 'states' ? 'heat' : 'states' }, { push: true }),
+    s: nextPanel,
     '+': () => interp.zoomBy && interp.zoomBy(1 / 1.5),
     '=': () => interp.zoomBy && interp.zoomBy(1 / 1.5),
     '-': () => interp.zoomBy && interp.zoomBy(1.5),
@@ -71,10 +76,17 @@
     if (typing && event.key !== 'Escape') return;
     // Arrow keys belong to a control that has the focus, such as a list or a table.
     if (event.key.startsWith('Arrow') && target.closest('[role="grid"],[role="treegrid"],[role="radiogroup"],[role="tablist"],.strips')) return;
-    const action = ACTIONS[event.key];
+    const added = registry.actions.find((/** @type {any} */ known) => known.key === event.key);
+    const action = ACTIONS[event.key] || (added && added.run);
     if (!action) return;
     event.preventDefault();
     action();
+  }
+
+  /** The frame's keys and those of views, help last. */
+  function keysShown() {
+    const added = registry.actions.map((/** @type {any} */ known) => [known.shown, known.text]);
+    return [...KEYS.slice(0, -2), ...added, ...KEYS.slice(-2)];
   }
 
   /** A dialog that takes the focus and gives it back. */
@@ -93,7 +105,7 @@
     const { help } = useSelection(['help']);
     if (!help) return null;
     return h(Dialog, { title: 'Keys', onClose: () => selection.set({ help: false }) },
-      h('dl', { className: 'keys' }, KEYS.map(([key, text]) => h(React.Fragment, { key },
+      h('dl', { className: 'keys' }, keysShown().map(([key, text]) => h(React.Fragment, { key },
         h('dt', null, key.split('  ').map((k) => h('kbd', { key: k }, k))), h('dd', null, text)))),
       h('p', { className: 'quiet' }, 'Hover previews, click locks, Esc lets go. The address holds all of it: copy it to come back, or to show someone.'),
       h('button', { type: 'button', className: 'plain', autoFocus: true, onClick: () => selection.set({ help: false }) }, 'Close'));

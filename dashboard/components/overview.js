@@ -110,5 +110,6 @@
       section('Sites', h(Sites, { about }))));
   }
 
+  interp.addPage({ name: 'overview', title: 'Overview' });
   window.dashboard = Object.assign(window.dashboard || {}, { Overview });
 })();

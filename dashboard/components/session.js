@@ -91,7 +91,9 @@
 
   /** Choose another recording: what belonged to the old one is let go of. */
   function chooseRecording(/** @type {string} */ key) {
-    selection.set({ run: key, site: null, doc: null, at: null, pos: null, range: null, units: null, track: null }, { push: true });
+    const { KEYS } = interp.urlState;
+    const first = Object.fromEntries(interp.registry.resets.map((/** @type {string} */ name) => [name, KEYS[name].initial]));
+    selection.set({ ...first, run: key }, { push: true });
   }
 
   function applyTheme() {

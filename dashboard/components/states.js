@@ -313,6 +313,7 @@
       h('div', { className: 'strip-axis-row' }, h('div', { className: 'strip-axis', 'aria-hidden': true })));
   }
 
+  interp.addPanel({ name: 'states', title: 'States', Bar: ZoomBar });
   Object.assign(interp, { ZoomBar, stripSites });
   window.dashboard = Object.assign(window.dashboard || {}, { States });
 })();

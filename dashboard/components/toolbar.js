@@ -5,7 +5,7 @@
   const React = window.React;
   const h = React.createElement;
   const { interp } = globalThis;
-  const { selection, useSelection, session } = interp;
+  const { selection, useSelection, session, registry } = interp;
 
   const SYMBOLS = {
     hidden: 'h', cell: 'c', input_gate: 'i', forget_gate: 'f', cell_gate: 'g', output_gate: 'o',
@@ -78,12 +78,15 @@
   }
 
   function Views() {
-    const { view } = useSelection(['view']);
-    const tab = (/** @type {string} */ name, /** @type {string} */ text) => h('button', {
-      type: 'button', 'aria-current': view === name ? 'page' : undefined, className: view === name ? 'tab is-on' : 'tab',
-      onClick: () => selection.set({ view: name }, { push: true }),
-    }, text);
-    return h('nav', { className: 'tabs', 'aria-label': 'Pages' }, tab('explore', 'Explore'), tab('overview', 'Overview'));
+    const { view, about } = useSelection(['view', 'about']);
+    return h('nav', { className: 'tabs', 'aria-label': 'Pages' }, registry.pages.map((/** @type {any} */ { name, title, ...place }) => {
+      const lack = registry.lackOf(place, about);
+      return h('button', {
+        key: name, type: 'button', 'aria-current': view === name ? 'page' : undefined, title: lack || undefined,
+        className: `tab${view === name ? ' is-on' : ''}${lack ? ' is-empty' : ''}`,
+        onClick: () => selection.set({ view: name }, { push: true }),
+      }, title);
+    }));
   }
 
   function Buttons() {

@@ -49,25 +49,37 @@
     return match && Number(match[1]) < Number(match[2]) ? [Number(match[1]), Number(match[2])] : undefined;
   }
 
-  const WHOLE = { read: parseWhole, write: String };
-  const REAL = { read: parseReal, write: String };
-  const TEXT = { read: (/** @type {string} */ text) => text, write: (/** @type {string} */ text) => text };
-  const FLAG = {
-    read: (/** @type {string} */ text) => (text === '1' ? true : text === '0' ? false : undefined),
-    write: (/** @type {boolean} */ value) => (value ? '1' : '0'),
+  /**
+   * How a value is written in the address, by kind; `kind` also tells tests which values to try.
+   * @typedef {{kind: string, read: (text: string) => any, write: (value: any) => string, values?: string[]}} Kind
+   * @type {Record<'WHOLE'|'REAL'|'TEXT'|'FLAG'|'UNITS'|'RANGE', Kind>}
+   */
+  const KINDS = {
+    WHOLE: { kind: 'whole', read: parseWhole, write: String },
+    REAL: { kind: 'real', read: parseReal, write: String },
+    TEXT: { kind: 'text', read: (text) => text, write: String },
+    FLAG: { kind: 'flag', read: (text) => (text === '1' ? true : text === '0' ? false : undefined), write: (value) => (value ? '1' : '0') },
+    UNITS: { kind: 'units', read: parseUnits, write: formatUnits },
+    RANGE: { kind: 'range', read: parseRange, write: (range) => `${range[0]}-${range[1]}` },
   };
-  const UNITS = { read: parseUnits, write: formatUnits };
-  const RANGE = { read: parseRange, write: (/** @type {number[]} */ range) => `${range[0]}-${range[1]}` };
-  /** @param {string[]} values */
+  const { WHOLE, REAL, TEXT, FLAG, UNITS, RANGE } = KINDS;
+
+  /** One of some words; more may be added to `values` until the address is read. @param {string[]} values @returns {Kind} */
   const oneOf = (values) => ({
-    read: (/** @type {string} */ text) => (values.includes(text) ? text : undefined),
-    write: TEXT.write,
+    kind: 'choice',
+    values,
+    read: (text) => (values.includes(text) ? text : undefined),
+    write: String,
   });
 
-  /** Every key of the address: how it is written and what its absence means. */
+  /**
+   * Every key of the address: how it is written and what its absence means. The frame's own are here,
+   * views add theirs (registry.js).
+   * @type {Record<string, Kind & {initial: any}>}
+   */
   const KEYS = {
     run: { ...TEXT, initial: null }, // recording
-    view: { ...oneOf(['explore', 'overview']), initial: 'explore' },
+    view: { ...oneOf(['explore']), initial: 'explore' }, // page
     site: { ...TEXT, initial: null },
     unit: { ...WHOLE, initial: null },
     doc: { ...WHOLE, initial: null }, // document to open at, where `at` does not say more
@@ -77,7 +89,7 @@
     scale: { ...REAL, initial: null }, // locked limit; null: each unit's own
     stretch: { ...oneOf(['linear', 'root']), initial: 'linear' },
     theme: { ...oneOf(['light', 'dark']), initial: null }, // null: as the system has it
-    panel: { ...oneOf(['states', 'heat']), initial: 'states' },
+    panel: { ...oneOf([]), initial: 'states' }, // below the text
     zoom: { ...WHOLE, initial: null }, // steps in sight of the strips; null: the lines in sight
     sort: { ...oneOf(['variance', 'correlation', 'index']), initial: 'variance' },
     units: { ...UNITS, initial: null }, // rows of the heat map; null: all
@@ -112,5 +124,5 @@
     return text ? `?${text}` : '';
   }
 
-  globalThis.interp.urlState = { KEYS, initialState, decode, encode, formatUnits, parseUnits };
+  globalThis.interp.urlState = { KEYS, kinds: { ...KINDS, oneOf }, initialState, decode, encode, formatUnits, parseUnits };
 })();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from flask import Flask
 
 from dashboard import create_app
 from dashboard.sources.synthetic import synthetic_source
@@ -133,6 +134,20 @@ def test_a_failing_source_is_told_in_the_answer(source, monkeypatch):
     answer = client.get(f"{BASE}/values?site=lstm/l0/cell&unit=0&start=0&stop=9")
     assert answer.status_code == 500
     assert "ZeroDivisionError" in answer.json["error"]
+
+
+def test_views_bring_routes_along_but_none_that_is_taken(source):
+    from dashboard.answers import json_answer
+    from dashboard.api import all_routes, blueprint
+    from dashboard.library import Library
+
+    server = Flask("test")
+    own = {"double": lambda query: json_answer(2 * query.integer("n"))}
+    server.register_blueprint(blueprint(Library([source]), [own]))
+    assert server.test_client().get(f"{BASE}/double?n=4").json == 8
+    assert server.test_client().get(f"{BASE}/double").status_code == 400
+    with pytest.raises(ValueError, match="two routes are named 'double'"):
+        all_routes([own, own])
 
 
 def test_one_heat_map_stays_small(client):

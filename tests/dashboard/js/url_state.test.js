@@ -1,9 +1,9 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert');
-const { urlState, Selection } = require('./load.js');
+const { urlState, Selection, addPage, addPanel, addState, registry } = require('./load.js');
 
-const { KEYS, decode, encode, initialState, formatUnits, parseUnits } = urlState;
+const { KEYS, kinds, decode, encode, initialState, formatUnits, parseUnits } = urlState;
 
 /** A small seeded generator, so that a failure can be repeated. */
 function random(seed) {
@@ -14,26 +14,28 @@ function random(seed) {
   };
 }
 
-function arbitraryState(next) {
+const TEXTS = ['', 'a', '0', 'lstm/l0/cell', 'h.0.attn/x', 'a b&c=d%', '“ü”\u{1f600}', '</script>', '+', '#?'];
+for (const name of ['states', 'heat']) addPanel({ name, title: name });
+
+/** Values of every kind of key; a key of a new kind has to be added here. */
+function arbitraryValue(spec, next) {
   const whole = () => Math.floor(next() * (next() < 0.3 ? 2 : 1e9));
-  const text = () => ['', 'a', '0', 'lstm/l0/cell', 'h.0.attn/x', 'a b&c=d%', '“ü”\u{1f600}', '</script>', '+', '#?'][Math.floor(next() * 10)];
+  const pick = (values) => values[Math.floor(next() * values.length)];
   const start = whole();
-  const make = {
-    run: text, site: text, track: text, find: text,
-    unit: whole, doc: whole, at: whole, pos: whole, zoom: whole,
+  return {
+    whole,
+    text: () => pick(TEXTS),
+    real: () => pick([0, 0.5, 1e-7, 12.25, 3e20]),
+    flag: () => next() < 0.5,
     range: () => [start, start + 1 + whole()],
-    scale: () => [0, 0.5, 1e-7, 12.25, 3e20][Math.floor(next() * 5)],
     units: () => (next() < 0.2 ? [] : Array.from({ length: Math.floor(next() * 400) }, whole)),
-    marks: () => next() < 0.5,
-    view: () => ['explore', 'overview'][Math.floor(next() * 2)],
-    panel: () => ['states', 'heat'][Math.floor(next() * 2)],
-    stretch: () => ['linear', 'root'][Math.floor(next() * 2)],
-    sort: () => ['index', 'variance', 'correlation'][Math.floor(next() * 3)],
-    theme: () => ['light', 'dark'][Math.floor(next() * 2)],
-  };
-  assert.deepStrictEqual(Object.keys(make).sort(), Object.keys(KEYS).sort(), 'every key is tried');
+    choice: () => pick(spec.values),
+  }[spec.kind]();
+}
+
+function arbitraryState(next) {
   const state = initialState();
-  for (const key of Object.keys(KEYS)) if (next() < 0.7) state[key] = make[key]();
+  for (const [key, spec] of Object.entries(KEYS)) if (next() < 0.7) state[key] = arbitraryValue(spec, next);
   return state;
 }
 
@@ -98,4 +100,20 @@ test('units stay within the site', () => {
   assert.strictEqual(selection.get().unit, 0);
   selection.chooseUnit(NaN);
   assert.strictEqual(selection.get().unit, 0);
+});
+
+test('views add pages, panels and keys of the address', () => {
+  const before = initialState();
+  addPage({ name: 'heads', title: 'Heads', needs: (about) => (about.heads ? '' : 'Record attention first.') });
+  addState({ head: { ...kinds.WHOLE, initial: null } }, { hoverHead: null });
+  try {
+    assert.deepStrictEqual(decode('?view=heads&head=0'), { ...before, view: 'heads', head: 0 });
+    const page = registry.pages.find((place) => place.name === 'heads');
+    assert.strictEqual(registry.lackOf(page, {}), 'Record attention first.');
+    assert.strictEqual(registry.lackOf(page, { heads: 2 }), '');
+    assert.strictEqual(registry.lackOf(registry.pages[0], {}), '');
+    assert.throws(() => addState({ head: { ...kinds.TEXT, initial: null } }), /two views use the key head/);
+  } finally {
+    delete KEYS.head;
+  }
 });

@@ -1,0 +1,232 @@
+// @ts-check
+/**
+ * What the attention page shows and where its numbers come from: the keys of the address, the window of
+ * the document in sight, thumbnails and maps, each loaded once and kept for a while.
+ *
+ * @typedef {{name: string, module: string, nHeads: number, stream: string, keyStream: string, form: string, mass: number|null, hasVectors: boolean}} AttentionSite
+ * @typedef {{document: number, nDocuments: number, name: string, first: number, length: number, start: number, tokens: string[], special: number[]}} Place
+ * @typedef {{queries: number, keys: number, weights: Float32Array}} HeadMap
+ */
+(function () {
+  'use strict';
+  const { interp } = globalThis;
+  const { selection, LruMap } = interp;
+  const { getBuffer, getJson, guarded } = interp.requests;
+  const { readHeader, fromHalves } = interp.attentionMath;
+  const { kinds, oneOf } = { kinds: interp.urlState.kinds, oneOf: interp.urlState.oneOf || interp.urlState.kinds.oneOf };
+
+  const METRICS = ['entropy', 'first', 'previous', 'same', 'distance', 'largest'];
+  const LOOKS = ['matrix', 'lines', 'graph', 'query', 'steps', 'patches'];
+
+  interp.addState(
+    {
+      asite: { ...kinds.TEXT, initial: null }, // attention site
+      head: { ...kinds.WHOLE, initial: null },
+      look: { ...oneOf(LOOKS), initial: 'matrix' },
+      tokens: { ...kinds.WHOLE, initial: 128 }, // positions in the window
+      from: { ...kinds.WHOLE, initial: null }, // first of them in the document; null: where `pos` is
+      key: { ...kinds.WHOLE, initial: null }, // pinned key, in the key stream
+      heads: { ...kinds.UNITS, initial: null }, // heads of the lines; null: the chosen one
+      order: { ...oneOf(['model', ...METRICS]), initial: 'model' }, // of the grid
+      tint: { ...oneOf(['none', ...METRICS]), initial: 'none' }, // bars under the thumbnails
+      mass: { ...kinds.REAL, initial: 0.7 }, // share of each row that the lines explain
+      join: { ...oneOf(['mean', 'max', 'rollout', 'head']), initial: 'mean' }, // heads of a layer in the graph
+      cut: { ...kinds.REAL, initial: 0.1 }, // weakest edge of the graph
+      bare: { ...kinds.FLAG, initial: false }, // without the first and special tokens
+    },
+    {
+      attention: null, // {sites, metrics} of the open recording
+      place: null, // window of the queries
+      keyPlace: null, // window of the keys: the same one, but for cross-attention
+      headGrid: null, // {heads, pixels} thumbnails of the window
+      hoverHead: null, // {site, head}: a preview
+      hoverCell: null, // {query, key, weight}, positions within the window
+      mapCount: 0, // grows when a map has come
+    },
+  );
+  interp.addReset(['asite', 'head', 'heads', 'key', 'from']);
+
+  const isOpen = () => selection.get().view === 'attention' && !!selection.get().about;
+  const maps = new LruMap(400);
+  const layers = new LruMap(6);
+
+  /** @returns {AttentionSite|null} */
+  function siteNamed(/** @type {string|null} */ name) {
+    const { attention } = selection.get();
+    return (attention && attention.sites.find((/** @type {AttentionSite} */ site) => site.name === name)) || null;
+  }
+
+  /** The head that is shown: a previewed one before the chosen one. @returns {{site: AttentionSite, head: number}|null} */
+  function shownHead() {
+    const { hoverHead, asite, head } = selection.get();
+    const chosen = hoverHead || { site: asite, head };
+    const site = siteNamed(chosen.site);
+    return site && chosen.head !== null && chosen.head < site.nHeads ? { site, head: chosen.head } : null;
+  }
+
+  /** Arguments of the window in sight, null before it is known. */
+  function windowArguments(/** @type {AttentionSite} */ site) {
+    const { about, place, keyPlace } = selection.get();
+    const keys = site.stream === site.keyStream ? place : keyPlace;
+    if (!place || !keys) return null;
+    const cross = site.stream === site.keyStream ? {} : { keystart: keys.start, keyn: Math.max(1, keys.tokens.length) };
+    return { document: place.document, start: place.start, n: Math.max(1, place.tokens.length), ...cross, v: about.fingerprint };
+  }
+
+  /** Load something once; `again` is told when it has come. */
+  function once(/** @type {any} */ cache, /** @type {string} */ key, /** @type {() => Promise<any>} */ load) {
+    const known = cache.get(key);
+    if (known !== undefined) return known === 'coming' ? null : known;
+    cache.set(key, 'coming');
+    guarded(async () => {
+      try {
+        cache.set(key, await load());
+      } catch (error) {
+        cache.delete(key);
+        throw error;
+      }
+      selection.set({ mapCount: selection.get().mapCount + 1 });
+    });
+    return null;
+  }
+
+  /** One head's map in the window in sight; null while it is on its way. @returns {HeadMap|null} */
+  function mapOf(/** @type {AttentionSite} */ site, /** @type {number} */ head) {
+    const asked = windowArguments(site);
+    const { about } = selection.get();
+    if (!asked || site.form === 'stats') return null;
+    const parameters = { site: site.name, head, ...asked };
+    return once(maps, `${about.key}|${JSON.stringify(parameters)}`, async () => {
+      const buffer = await getBuffer(`${about.key}/attention_map`, parameters);
+      const { header, offset } = readHeader(buffer);
+      const [queries, keys] = header.shape;
+      return { queries, keys, weights: fromHalves(buffer, offset, queries * keys) };
+    });
+  }
+
+  /** Every head of every layer, for the graph: `{sites, n, start, maps}`. */
+  function layersInSight() {
+    const { about, place, attention } = selection.get();
+    if (!place || !attention) return null;
+    const shown = shownHead();
+    const stream = shown && shown.site.stream === shown.site.keyStream ? shown.site.stream : null;
+    const parameters = { stream, document: place.document, start: place.start, n: Math.min(64, Math.max(1, place.tokens.length)), v: about.fingerprint };
+    return once(layers, `${about.key}|${JSON.stringify(parameters)}`, async () => {
+      const buffer = await getBuffer(`${about.key}/attention_layers`, parameters);
+      const { header, offset } = readHeader(buffer);
+      const size = header.n * header.n;
+      let at = offset;
+      const sites = header.sites.map((/** @type {any} */ site) => {
+        const found = Array.from({ length: site.nHeads }, (_, head) => fromHalves(buffer, at + 2 * size * head, size));
+        at += 2 * size * site.nHeads;
+        return { ...site, maps: found };
+      });
+      return { sites, n: header.n, start: header.start };
+    });
+  }
+
+  /** The steps from query and keys to one row of weights. */
+  function queryKey(/** @type {AttentionSite} */ site, /** @type {number} */ head, /** @type {number} */ query) {
+    const { about } = selection.get();
+    const asked = windowArguments(site);
+    if (!asked) return null;
+    const parameters = { site: site.name, head, query, ...asked };
+    return once(maps, `${about.key}|steps|${JSON.stringify(parameters)}`, () => getJson(`${about.key}/query_key`, parameters));
+  }
+
+  let askedSites = '';
+  function loadSites() {
+    if (!isOpen()) return;
+    const { about } = selection.get();
+    const wanted = `${about.key}|${about.fingerprint}`;
+    if (askedSites === wanted) return;
+    askedSites = wanted;
+    selection.set({ attention: null, place: null, keyPlace: null, headGrid: null, hoverHead: null, hoverCell: null });
+    guarded(async () => {
+      const attention = await getJson(`${about.key}/attention_sites`, { v: about.fingerprint });
+      if (askedSites === wanted) selection.set({ attention });
+      settleHead();
+      loadPlace();
+    });
+  }
+
+  /** Settle site and head so that each exists. */
+  function settleHead() {
+    const { attention, asite, head } = selection.get();
+    if (!attention || !attention.sites.length) return;
+    let site = siteNamed(asite);
+    if (asite !== null && !site) selection.report(`This recording has no attention site “${asite}”.`);
+    site = site || attention.sites[0];
+    if (head !== null && head >= site.nHeads) selection.report(`Head ${head} does not exist: ${site.name} has heads 0 to ${site.nHeads - 1}.`);
+    selection.set({ asite: site.name, head: Math.min(head === null ? 0 : head, site.nHeads - 1) });
+  }
+
+  let askedPlace = '';
+  function loadPlace() {
+    const { about, attention, asite, pos, at, doc, from, tokens, place } = selection.get();
+    const site = siteNamed(asite);
+    if (!isOpen() || !attention || !site) return;
+    const n = Math.max(1, Math.min(1024, tokens));
+    const isInside = place && place.stream === site.stream && place.asked === n && from === place.askedFrom
+      && (pos === null ? doc === null || doc === place.document : pos >= place.first + place.start && pos < place.first + place.start + place.tokens.length);
+    if (isInside && (site.keyStream === site.stream || selection.get().keyPlace)) return;
+    const position = pos !== null ? pos : doc === null ? at : null;
+    const parameters = { stream: site.stream, position, document: doc, start: from, n, v: about.fingerprint };
+    const wanted = JSON.stringify({ ...parameters, keyStream: site.keyStream, key: about.key });
+    if (askedPlace === wanted) return;
+    askedPlace = wanted;
+    guarded(async () => {
+      const found = await getJson(`${about.key}/place`, parameters);
+      const isCross = site.keyStream !== site.stream;
+      const keys = isCross ? await getJson(`${about.key}/place`, { stream: site.keyStream, document: found.document, n, v: about.fingerprint }) : found;
+      if (askedPlace !== wanted) return;
+      askedPlace = '';
+      selection.set({ place: { ...found, stream: site.stream, asked: n, askedFrom: from }, keyPlace: { ...keys, stream: site.keyStream }, headGrid: null, hoverCell: null });
+      loadGrid();
+    });
+  }
+
+  let askedGrid = '';
+  function loadGrid() {
+    const { about, place, keyPlace, attention } = selection.get();
+    if (!isOpen() || !place || !attention) return;
+    const isCross = keyPlace && keyPlace.stream !== place.stream;
+    const parameters = {
+      document: place.document, start: place.start, n: Math.max(1, place.tokens.length),
+      ...(isCross ? { keystart: keyPlace.start, keyn: Math.max(1, keyPlace.tokens.length) } : {}), v: about.fingerprint,
+    };
+    const wanted = `${about.key}|${JSON.stringify(parameters)}`;
+    if (askedGrid === wanted) return;
+    askedGrid = wanted;
+    guarded(async () => {
+      const buffer = await getBuffer(`${about.key}/heads`, parameters);
+      if (askedGrid !== wanted) return;
+      askedGrid = '';
+      const { header, offset } = readHeader(buffer);
+      let at = offset;
+      const heads = header.heads.map((/** @type {any} */ head) => {
+        const size = head.shape[0] * head.shape[1];
+        const codes = new Uint8Array(buffer, at, size);
+        at += size;
+        return { ...head, codes };
+      });
+      selection.set({ headGrid: { heads, name: wanted } });
+    });
+  }
+
+  /** Choose a head; a click locks what hovering previewed. */
+  function chooseHead(/** @type {string} */ site, /** @type {number} */ head) {
+    selection.set({ asite: site, head, heads: null, hoverHead: null }, { push: true });
+  }
+
+  selection.subscribe(['about', 'view'], loadSites);
+  selection.subscribe(['asite', 'head'], settleHead);
+  selection.subscribe(['asite', 'pos', 'doc', 'from', 'tokens', 'view', 'attention'], loadPlace);
+
+  interp.addPage({
+    name: 'attention',
+    title: 'Attention',
+    needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. Record it with --sites "**/attention".' : ''),
+  });
+  interp.attention = { METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
+})();

@@ -1,0 +1,134 @@
+"""What the attention views ask of a source; a source without attention lacks these methods.
+
+Maps are asked for one head and one document at a time, and for a window of it: documents may be
+long. Positions count from 0 within the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from dashboard.sources.memory import MemorySource
+
+Window = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AttentionInfo:
+    """One recorded attention site.
+
+    `form` is ``"full"``, ``"top-p"`` (weights outside the kept ones read as 0; `mass` is what was
+    kept of each row) or ``"stats"`` (no maps at all).
+    """
+
+    name: str  # "h.0.attn/attention"
+    module: str
+    n_heads: int
+    stream: str = "text"
+    key_stream: str = "text"
+    form: str = "full"
+    mass: float | None = None
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether queries and keys stand on different streams."""
+        return self.stream != self.key_stream
+
+
+@runtime_checkable
+class AttentionSource(Protocol):
+    """The part of a source that the attention views read."""
+
+    @property
+    def attention_sites(self) -> Mapping[str, AttentionInfo]:
+        """Recorded attention, in model order."""
+        ...
+
+    def attention(
+        self, site: str, document: int, head: int, queries: Window, keys: Window
+    ) -> np.ndarray:
+        """Return (n_queries, n_keys) float32 weights of one head for a window of a document."""
+        ...
+
+    def head_vectors(
+        self, site: str, signal: str, document: int, head: int, window: Window
+    ) -> np.ndarray | None:
+        """Return (n, head_dim) queries, keys or values; None when they were not recorded.
+
+        `signal` is ``"query"``, ``"key"`` or ``"value"``; heads that share keys get the same.
+        """
+        ...
+
+    def tokens(self, stream: str, document: int, window: Window) -> list[str]:
+        """Return the strings of some positions of a document."""
+        ...
+
+
+class AttentionMemorySource(MemorySource):
+    """A source in memory that holds attention too, for tests, benchmarks and notebooks.
+
+    Parameters
+    ----------
+    documents : sequence of (name, text)
+        As for :class:`MemorySource`.
+    maps : mapping of str to sequence of array
+        Attention site to one array (n_heads, queries, keys) per document.
+    sites : mapping, optional
+        Sites with units.
+    vectors : mapping of str to sequence of array, optional
+        ``"h.0.attn/query"`` to one array (n_heads, positions, head_dim) per document.
+    **rest
+        As for :class:`MemorySource`.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[tuple[str, str]],
+        maps: Mapping[str, Sequence[np.ndarray]],
+        sites: Mapping[str, Any] | None = None,
+        vectors: Mapping[str, Sequence[np.ndarray]] | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(documents, sites or {}, **rest)
+        self._maps = maps
+        self._vectors = vectors or {}
+        stream = next(iter(self.streams))
+        self._attention_sites = {
+            name: AttentionInfo(name, name.rpartition("/")[0], found[0].shape[0], stream, stream)
+            for name, found in maps.items()
+        }
+
+    @property
+    def attention_sites(self) -> Mapping[str, AttentionInfo]:
+        """Recorded attention, in the order given."""
+        return self._attention_sites
+
+    def attention(
+        self, site: str, document: int, head: int, queries: Window, keys: Window
+    ) -> np.ndarray:
+        """Return (n_queries, n_keys) float32 weights of one head."""
+        found = self._maps[site][document][head, slice(*queries), slice(*keys)]
+        return np.asarray(found, np.float32)
+
+    def head_vectors(
+        self, site: str, signal: str, document: int, head: int, window: Window
+    ) -> np.ndarray | None:
+        """Return (n, head_dim) vectors of one head, None when there are none."""
+        found = self._vectors.get(f"{site.rpartition('/')[0]}/{signal}")
+        if found is None:
+            return None
+        heads = found[document]
+        group = max(1, self._attention_sites[site].n_heads // heads.shape[0])
+        return np.asarray(heads[head // group, slice(*window)], np.float32)
+
+    def tokens(self, stream: str, document: int, window: Window) -> list[str]:
+        """Return the strings of some positions."""
+        text = self.text(stream, document)
+        spans = self.spans(stream, document)
+        if spans is None:
+            return list(text[slice(*window)])
+        return [text[start:stop] for start, stop in spans[slice(*window)].tolist()]

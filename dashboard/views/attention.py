@@ -1,0 +1,231 @@
+"""Attention: every head of a document, one head as a matrix or as lines, and the graph of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from dash import Dash
+from dash.development.base_component import Component
+from flask import Response
+
+from dashboard import ids
+from dashboard.answers import json_answer, raw_answer
+from dashboard.attention import METRICS, halves, head_metrics, pack, roots, score_steps, shrink
+from dashboard.components import Attention
+from dashboard.payloads import rounded
+from dashboard.queries import Query, QueryError
+from dashboard.sources.attention import AttentionInfo, AttentionSource
+from interp.errors import unknown_name
+
+TITLE = "Attention"
+NEEDS = "an attention site"
+AREA = "page"
+
+MAX_TOKENS = 1_024
+MAX_BYTES = 2_000_000
+THUMBNAIL = 64
+
+
+def layout() -> Component:
+    """Return the page."""
+    return Attention(id=ids.ATTENTION)
+
+
+def register(app: Dash) -> None:
+    """Do nothing: the component reads the linked selection itself."""
+
+
+def _source(query: Query) -> AttentionSource:
+    source = query.shelf.source
+    if not isinstance(source, AttentionSource) or not source.attention_sites:
+        raise QueryError("This recording holds no attention: record sites such as '**/attention'.")
+    return source
+
+
+def _site(query: Query, source: AttentionSource) -> AttentionInfo:
+    name = query.arguments.get("site", "")
+    if name not in source.attention_sites:
+        raise QueryError(unknown_name("attention site", name[:200], source.attention_sites), 404)
+    return source.attention_sites[name]
+
+
+def _head(query: Query, site: AttentionInfo) -> int:
+    head = query.integer("head")
+    if head >= site.n_heads:
+        raise QueryError(
+            f"Head {head} of {site.name} does not exist: it has {site.n_heads} heads "
+            f"(0 to {site.n_heads - 1}).",
+            404,
+        )
+    return head
+
+
+def _window(query: Query, stream: str, document: int, prefix: str = "") -> tuple[int, int]:
+    """Return a window of a document, cut to its end: ``start`` and ``n`` of the request."""
+    bounds = query.shelf.source.streams[stream].document_start
+    if document >= len(bounds) - 1:
+        raise QueryError(f"There are {len(bounds) - 1:,} documents, so no document {document}.", 404)
+    length = int(bounds[document + 1] - bounds[document])
+    start = query.integer(prefix + "start", 0, high=max(0, length - 1))
+    n = query.integer(prefix + "n", MAX_TOKENS, 1, MAX_TOKENS)
+    return start, min(length, start + n)
+
+
+def _windows(query: Query, site: AttentionInfo) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """Return document, query window and key window; one and the same for self-attention."""
+    document = query.integer("document", 0)
+    queries = _window(query, site.stream, document)
+    if not site.is_cross:
+        return document, queries, queries
+    return document, queries, _window(query, site.key_stream, document, "key")
+
+
+def attention_sites(query: Query) -> Response:
+    """What attention there is, and which metrics the grid knows."""
+    source = query.shelf.source
+    sites = source.attention_sites if isinstance(source, AttentionSource) else {}
+    rows = [
+        {
+            "name": site.name,
+            "module": site.module,
+            "nHeads": site.n_heads,
+            "stream": site.stream,
+            "keyStream": site.key_stream,
+            "form": site.form,
+            "mass": site.mass,
+            "hasVectors": f"{site.module}/query" in getattr(source, "vector_sites", ()),
+        }
+        for site in sites.values()
+    ]
+    return json_answer({"sites": rows, "metrics": METRICS})
+
+
+def heads(query: Query) -> Response:
+    """Thumbnails and metrics of every head for one window of a document."""
+    source = _source(query)
+    rows: list[dict[str, Any]] = []
+    pictures: list[np.ndarray] = []
+    for site in source.attention_sites.values():
+        if site.form == "stats":
+            continue
+        document, queries, keys = _windows(query, site)
+        for head in range(site.n_heads):
+            weights = source.attention(site.name, document, head, queries, keys)
+            small = roots(shrink(weights, THUMBNAIL))
+            metrics = head_metrics(weights, keys[0], queries[0])
+            rows.append({"site": site.name, "head": head, "shape": small.shape} | rounded_all(metrics))
+            pictures.append(small)
+    return raw_answer(pack({"heads": rows}, pictures))
+
+
+def rounded_all(values: dict[str, float]) -> dict[str, float | None]:
+    """Return values with four digits, None for NaN, which JSON does not know."""
+    return {name: None if np.isnan(v) else round(v, 4) for name, v in values.items()}
+
+
+def attention_map(query: Query) -> Response:
+    """One head's weights as float16, for a window of at most 1,024 by 1,024 positions."""
+    source = _source(query)
+    site = _site(query, source)
+    document, queries, keys = _windows(query, site)
+    weights = source.attention(site.name, document, _head(query, site), queries, keys)
+    header = {"queries": queries, "keys": keys, "shape": weights.shape}
+    return raw_answer(pack(header, [halves(weights)]))
+
+
+def attention_layers(query: Query) -> Response:
+    """All heads of the self-attention sites of one stream, for the graph: float16."""
+    source = _source(query)
+    found = [s for s in source.attention_sites.values() if not s.is_cross and s.form != "stats"]
+    stream = query.arguments.get("stream") or (found[0].stream if found else "")
+    found = [site for site in found if site.stream == stream]
+    if not found:
+        raise QueryError(f"No self-attention was recorded on the stream {stream[:80]!r}.", 404)
+    document = query.integer("document", 0)
+    start, stop = _window(query, stream, document)
+    n_heads = sum(site.n_heads for site in found)
+    most = int((MAX_BYTES / (2 * n_heads)) ** 0.5)
+    stop = min(stop, start + max(1, most))
+    window = (start, stop)
+    maps = [
+        halves(source.attention(site.name, document, head, window, window))
+        for site in found
+        for head in range(site.n_heads)
+    ]
+    header = {
+        "sites": [{"name": site.name, "nHeads": site.n_heads} for site in found],
+        "start": start,
+        "n": stop - start,
+    }
+    return raw_answer(pack(header, maps))
+
+
+def place(query: Query) -> Response:
+    """The window in sight: which document, where it begins, its tokens.
+
+    The document is the one that holds `position`, else `document`. A window without a `start`
+    shows the position asked for, and moves by half its length so that it seldom jumps.
+    """
+    source = _source(query)
+    stream = query.stream()
+    bounds = stream.document_start
+    position = query.integer("position", -1, high=max(0, stream.n_positions - 1))
+    document = query.integer("document", 0, high=max(0, stream.n_documents - 1))
+    if position >= 0:
+        document = int(np.searchsorted(bounds, position, side="right")) - 1
+    first, length = int(bounds[document]), int(bounds[document + 1] - bounds[document])
+    n = query.integer("n", MAX_TOKENS, 1, MAX_TOKENS)
+    offset = max(0, position - first) if position >= 0 else 0
+    half = max(1, n // 2)
+    default = 0 if offset < n else (offset - half) // half * half
+    start = min(query.integer("start", default), max(0, length - 1))
+    stop = min(length, start + n)
+    spans = query.shelf.source.spans(stream.name, document)
+    inside = [] if spans is None else np.flatnonzero(spans[start:stop, 0] == spans[start:stop, 1])
+    return json_answer(
+        {
+            "document": document,
+            "nDocuments": stream.n_documents,
+            "name": stream.document_names[document],
+            "first": first,
+            "length": length,
+            "start": start,
+            "tokens": source.tokens(stream.name, document, (start, stop)),
+            "special": [int(i) for i in inside],
+        }
+    )
+
+
+def query_key(query: Query) -> Response:
+    """The steps from one query and the keys it sees to its row of weights."""
+    source = _source(query)
+    site = _site(query, source)
+    head = _head(query, site)
+    document, queries, keys = _windows(query, site)
+    row = query.integer("query", low=queries[0], high=queries[1] - 1)
+    vector = source.head_vectors(site.name, "query", document, head, (row, row + 1))
+    known = source.head_vectors(site.name, "key", document, head, keys)
+    if vector is None or known is None:
+        raise QueryError(
+            f"Queries and keys were not recorded. Record {site.module}/query and "
+            f"{site.module}/key beside the attention to see the steps.",
+            404,
+        )
+    weights = source.attention(site.name, document, head, (row, row + 1), keys)[0]
+    steps = score_steps(vector[0], known, weights)
+    return json_answer(
+        {"query": rounded(vector[0]), "keys": [rounded(key) for key in known], "first": keys[0]}
+        | {name: rounded(np.asarray(v)) if name != "error" else v for name, v in steps.items()}
+    )
+
+
+ROUTES: dict[str, Callable[[Query], Response]] = {
+    "attention_sites": attention_sites,
+    "heads": heads,
+    "attention_map": attention_map,
+    "attention_layers": attention_layers,
+    "place": place,
+    "query_key": query_key,
+}
