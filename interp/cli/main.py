@@ -43,7 +43,11 @@ COMMANDS = {
 }
 
 for _name, (_module, _function) in COMMANDS.items():
-    app.command(_name)(getattr(importlib.import_module(_module), _function))
+    _command = getattr(importlib.import_module(_module), _function)
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name)(_command)
 
 
 def main() -> None:

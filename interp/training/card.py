@@ -12,6 +12,7 @@ import numpy as np
 from interp.corpora.standard_library import SourceFile
 from interp.models.characters import CharacterAdapter
 from interp.training.loop import document_losses
+from interp.training.task_card import render_task
 
 
 def held_out_by_package(
@@ -49,6 +50,8 @@ def write_card(folder: Path, card: dict[str, Any]) -> None:
 
 def render(card: dict[str, Any]) -> str:
     """Return the card as Markdown."""
+    if "measures" in card:
+        return render_task(card)
     model, data, training = card["model"], card["data"], card["training"]
     held_out = card["held_out"]
     splits = data["characters_per_split"]
@@ -59,8 +62,7 @@ def render(card: dict[str, Any]) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| shape | {model['n_layers']} × {model['n_hidden']} {model['kind'].upper()}, embedding "
-        f"{model['n_embedding']}, {model['n_vocabulary']} characters, "
+        f"| shape | {_shape(model)}, {model['n_vocabulary']} characters, "
         f"{card['n_parameters']:,} parameters |",
         f"| weights | `model.safetensors`, float16, {card['size_bytes'] / 1e6:.1f} MB, "
         f"SHA-256 of the values `{card['weights_hash'][:16]}…` |",
@@ -69,7 +71,7 @@ def render(card: dict[str, Any]) -> str:
         f"| split by file | train {splits['train']:,}, validation {splits['validation']:,}, "
         f"test {splits['test']:,} characters |",
         f"| training | {training['n_characters']:,} characters, {training['n_lanes']} lanes × "
-        f"{training['window']} steps with carried state, Adam {training['learning_rate']:g} with "
+        f"{training['window']} {_windows(model, training)}, Adam {training['learning_rate']:g} with "
         f"a cosine decay, gradient norm clipped at {training['clip_norm']:g}, "
         f"{training['precision']}, seed {training['seed']} |",
         f"| time | {card['elapsed_s'] / 60:.0f} minutes on {card['n_threads']} CPU thread(s) |",
@@ -80,7 +82,7 @@ def render(card: dict[str, Any]) -> str:
         "",
         "## Held-out loss",
         "",
-        "Bits per character on the test files, each from a fresh state, weights as shipped.",
+        f"Bits per character on the test files, {_reading(model)}, weights as shipped.",
         "",
         "| package | bits per character | characters | files |",
         "|---|---|---|---|",
@@ -94,6 +96,34 @@ def render(card: dict[str, Any]) -> str:
     if sample := card.get("sample"):
         lines += ["## A sample", "", "```python", sample, "```", ""]
     return "\n".join(lines)
+
+
+def _shape(model: dict[str, Any]) -> str:
+    if model["kind"] == "transformer":
+        return (
+            f"{model['n_layers']} blocks of {model['n_heads']} heads, width "
+            f"{model['n_embedding']}, windows of {model['context_length']} characters, rotary "
+            "positions"
+        )
+    return (
+        f"{model['n_layers']} × {model['n_hidden']} {model['kind'].upper()}, embedding "
+        f"{model['n_embedding']}"
+    )
+
+
+def _reading(model: dict[str, Any]) -> str:
+    if model["kind"] == "transformer":
+        return "in windows that overlap by half"
+    return "each from a fresh state"
+
+
+def _windows(model: dict[str, Any], training: dict[str, Any]) -> str:
+    if model["kind"] != "transformer":
+        return "steps with carried state"
+    repeated = training.get("repeated_share", 0.0)
+    return "characters" + (
+        f" of which {repeated:.0%} hold a piece of text twice" if repeated else ""
+    )
 
 
 def _units(units: list[dict[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from interp.corpora.standard_library import describe, split_files, standard_library
 from interp.errors import ModelError
 from interp.models.characters import CharacterModelConfig, build
+from interp.models.transformer import TransformerConfig
 from interp.models.weights import save_weights, weights_hash
 from interp.models.zoo import load_folder
 from interp.training.card import held_out_by_package, write_card
@@ -18,11 +19,12 @@ from interp.training.loop import TrainingConfig, train
 from interp.training.sampling import sample
 
 WEIGHTS = "model.safetensors"
+NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "transformer": "Transformer"}
 
 
 def train_character_model(
     folder: Path,
-    model: CharacterModelConfig,
+    model: CharacterModelConfig | TransformerConfig,
     training: TrainingConfig,
     command: str,
     *,
@@ -37,7 +39,7 @@ def train_character_model(
     ----------
     folder : Path
         Gets weights, card, log.
-    model : CharacterModelConfig
+    model : CharacterModelConfig or TransformerConfig
     training : TrainingConfig
     command : str
         The command line, for the card.
@@ -88,7 +90,7 @@ def measure(folder: Path, files: list) -> dict[str, Any]:
     return {
         "name": folder.name,
         "summary": (
-            f"A character-level {config.kind.upper()} language model of Python source: given the "
+            f"A character-level {NAMES[config.kind]} language model of Python source: given the "
             "characters so far, it predicts the next one."
         ),
         "model": config.to_dict(),

@@ -9,6 +9,16 @@ from interp.errors import ModelError
 from interp.models.adapter import Adapter
 
 
+def _context_length(adapter: Adapter) -> int:
+    context = getattr(adapter, "context_length", None)
+    if not context:
+        raise ModelError(
+            "This model cannot be sampled: its adapter neither carries state from one step to the "
+            "next nor has a context_length. See docs/recording-your-model.md."
+        )
+    return context
+
+
 def sample(
     adapter: Adapter,
     prompt: str = "def ",
@@ -21,7 +31,8 @@ def sample(
     Parameters
     ----------
     adapter : Adapter
-        A language model that carries state.
+        A language model that carries state, or one with a `context_length`, which reads the
+        last characters of that number anew for each one that it draws.
     prompt : str
         At least one character; the state is warmed up on it.
     n_characters : int
@@ -35,6 +46,8 @@ def sample(
         raise ModelError(f"The temperature must be 0 or more, not {temperature}.")
     generator = torch.Generator().manual_seed(seed)
     ids = torch.as_tensor(adapter.encode(prompt)[0]).long()[None]
+    context = None if adapter.carries_state else _context_length(adapter)
+    ids = ids[:, -context:] if context else ids
     drawn: list[int] = []
     state = None
     with torch.inference_mode():
@@ -49,5 +62,6 @@ def sample(
                 chances = torch.softmax(last / temperature, -1)
                 choice = torch.multinomial(chances, 1, generator=generator)
             drawn.append(int(choice))
-            ids = choice[None]
+            ids = choice[None] if context is None else torch.cat([ids, choice[None]], 1)
+            ids = ids[:, -context:] if context else ids
     return prompt + "".join(adapter.decode(np.array(drawn)))

@@ -1,7 +1,7 @@
 """The bundled models: one folder each, with weights, a card for people and one for programs.
 
-Every folder holds ``model.safetensors`` (float16, its configuration in the metadata),
-``card.json`` and ``MODEL_CARD.md``. ``interp train`` writes exactly such a folder.
+Every folder holds ``model.safetensors`` (float16, tiny ones float32, the configuration in the
+metadata), ``card.json`` and ``MODEL_CARD.md``. ``interp train`` writes exactly such a folder.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def card(name: str) -> dict[str, Any]:
 
 
 def load_bundled(name: str) -> Any:
-    """Return the adapter of a bundled model, its weights as float32."""
+    """Return the adapter of a bundled model, or its module where it reads no text, in float32."""
     return load_folder(folder(name))
 
 
 def load_folder(path: Path) -> Any:
-    """Return the adapter of a model that `interp train` wrote to `path`."""
-    from interp.models.characters import build
+    """Return the adapter, or the module, of a model that `interp train` wrote to `path`."""
+    from interp.models.families import build
     from interp.models.weights import load_into, read_config, read_weights
 
     weights = path / "model.safetensors"
     tensors = {name: value.float() for name, value in read_weights(weights).items()}
-    adapter = build(read_config(weights))
-    load_into(adapter.module, tensors, f"in {path.name}")
-    return adapter
+    found = build(read_config(weights))
+    load_into(getattr(found, "module", found), tensors, f"in {path.name}")
+    return found
