@@ -1,0 +1,149 @@
+"""Where maps come from, as the scoring asks for them; and maps that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from interp.errors import InterpError
+from probes.heads.findings import head_names
+from probes.heads.rows import MapRows, as_key_range
+from probes.heads.targets import Context
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentMaps:
+    """The maps of one site on one document.
+
+    Attributes
+    ----------
+    key_range : ndarray (n_queries, 2) int64
+    n_keys : int
+    same_stream : bool
+    context : Context
+        Tokens and predictions.
+    edges : callable or None
+        From a head's number, and the rows of a full map, to its rows and weights (n_kept,). None
+        where only statistics were kept.
+    statistics : mapping of str to ndarray (n_queries, n_heads), or None
+        What was kept of each row, by measure; it comes before what can be computed from `edges`.
+    limits : mapping of str to ndarray (n_queries,) bool
+        For some measures, the only rows that count.
+    kept : float
+        What each row's weights sum to at least.
+    """
+
+    key_range: np.ndarray
+    n_keys: int
+    same_stream: bool
+    context: Context
+    edges: Callable[[int, MapRows], tuple[MapRows, np.ndarray]] | None
+    statistics: Mapping[str, np.ndarray] | None = None
+    limits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    kept: float = 1.0
+
+
+class SiteMaps(Protocol):
+    """The maps of one site.
+
+    Attributes
+    ----------
+    name : str
+    heads : sequence of str
+        Their names.
+    n_documents : int
+    note : str
+        What a reader of figures must know of the maps, or nothing.
+    """
+
+    name: str
+    heads: Sequence[str]
+    n_documents: int
+    note: str
+
+    def document(self, index: int) -> DocumentMaps:
+        """Return the maps of one document."""
+        ...
+
+
+class MapSource(Protocol):
+    """Something that has maps."""
+
+    def sites(self) -> Iterable[SiteMaps]:
+        """Return the attention sites in model order."""
+        ...
+
+
+@dataclass(eq=False)
+class ArrayMaps:
+    """Maps in memory.
+
+    Parameters
+    ----------
+    maps : mapping of str to sequence of ndarray (n_heads, n_queries, n_keys)
+        Site name to one array per document, weights in [0, 1].
+    tokens : sequence of ndarray (n_queries,), optional
+        A number for the token at each query, per document.
+    key_range : {"causal", "full"} or sequence of ndarray (n_queries, 2)
+        The keys that each query can see.
+    key_tokens : sequence of ndarray (n_keys,), optional
+        Where queries and keys are of different streams.
+    predicted : sequence of ndarray (n_queries,), optional
+        The token that the model predicts at each query.
+    separators : array, optional
+        The token numbers that are separators.
+    """
+
+    maps: Mapping[str, Sequence[np.ndarray]]
+    tokens: Sequence[np.ndarray] | None = None
+    key_range: str | Sequence[np.ndarray] = "causal"
+    key_tokens: Sequence[np.ndarray] | None = None
+    predicted: Sequence[np.ndarray] | None = None
+    separators: np.ndarray | None = None
+
+    def sites(self) -> list[ArraySite]:
+        """Return the sites in order."""
+        return [ArraySite(name, arrays, self) for name, arrays in self.maps.items()]
+
+
+class ArraySite:
+    """The maps of one site in memory."""
+
+    note = ""
+
+    def __init__(self, name: str, arrays: Sequence[np.ndarray], source: ArrayMaps) -> None:
+        self.name, self._arrays, self._source = name, arrays, source
+        self.n_documents = len(arrays)
+        shapes = {np.ndim(array) for array in arrays}
+        if shapes != {3} or len({len(array) for array in arrays}) != 1:
+            raise InterpError(
+                f"The maps of {name} must be (n_heads, n_queries, n_keys) for every document, "
+                f"with as many heads; got {[np.shape(a) for a in arrays][:3]}."
+            )
+        self.heads = head_names(name, len(arrays[0]))
+
+    def document(self, index: int) -> DocumentMaps:
+        """Return the maps of one document."""
+        array, source = np.asarray(self._arrays[index]), self._source
+        n_queries, n_keys = array.shape[1:]
+        given = source.key_range
+        key_range = as_key_range(
+            given if isinstance(given, str) else given[index], n_queries, n_keys
+        )
+
+        def edges(head: int, visible: MapRows) -> tuple[MapRows, np.ndarray]:
+            return visible, array[head][visible.row, visible.keys].astype(np.float64)
+
+        tokens = None if source.tokens is None else np.asarray(source.tokens[index])
+        same = source.key_tokens is None and n_queries == n_keys
+        keys = tokens if source.key_tokens is None else np.asarray(source.key_tokens[index])
+        context = Context(
+            tokens,
+            keys,
+            source.separators,
+            None if source.predicted is None else np.asarray(source.predicted[index]),
+        )
+        return DocumentMaps(key_range, n_keys, same, context, edges)
