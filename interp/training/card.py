@@ -71,8 +71,8 @@ def render(card: dict[str, Any]) -> str:
         f"| split by file | train {splits['train']:,}, validation {splits['validation']:,}, "
         f"test {splits['test']:,} characters |",
         f"| training | {training['n_characters']:,} characters, {training['n_lanes']} lanes × "
-        f"{training['window']} {_windows(model, training)}, Adam {training['learning_rate']:g} with "
-        f"a cosine decay, gradient norm clipped at {training['clip_norm']:g}, "
+        f"{training['window']} {_windows(model, training)}, Adam {training['learning_rate']:g} "
+        f"with a cosine decay, gradient norm clipped at {training['clip_norm']:g}, "
         f"{training['precision']}, seed {training['seed']} |",
         f"| time | {card['elapsed_s'] / 60:.0f} minutes on {card['n_threads']} CPU thread(s) |",
         f"| command | `{card['command']}` |",

@@ -123,5 +123,5 @@ def states_and_depths(found: Any, words: list[str]) -> tuple[np.ndarray, np.ndar
     with Recorder(found.module, sites=["lstm/l0/cell"]) as recorder:
         for word in words:
             found.module(torch.from_numpy(found.encode(word)[0]).long()[None])
-            states.append(recorder["lstm/l0/cell"][0].double().numpy())
+            states.append(recorder.take()["lstm/l0/cell"].values[0].double().numpy())
     return np.concatenate(states), np.concatenate([depths(word) for word in words])
