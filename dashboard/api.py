@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
-from dashboard import payloads, statistics
+from dashboard import payloads, statistics, tracks
 from dashboard.answers import json_answer, raw_answer
 from dashboard.heat import MAX_COLUMNS, SORTS, heat_map
 from dashboard.library import Library, Shelf
@@ -70,20 +70,27 @@ def values(query: Query) -> Response:
 
 
 def track(query: Query) -> Response:
-    """The loss or an annotation as float16."""
+    """The loss or an annotation as float16, codes of categories as uint16."""
     stream = query.stream()
     start, stop = query.span(stream, MAX_VALUES)
-    name = query.arguments.get("name", "")
     source = query.shelf.source
-    found = source.loss(stream.name, start, stop) if name == "loss" else None
-    if found is None:
-        info = source.annotations.get(name)
-        if info is None or info.stream != stream.name:
-            raise QueryError(
-                f"No annotation named {name[:100]!r} on the stream {stream.name}.", 404
-            )
-        found = source.annotation(name, start, stop)
+    if query.arguments.get("name") == "loss":
+        loss = source.loss(stream.name, start, stop)
+        if loss is not None:
+            return raw_answer(payloads.halves(loss))
+    info = query.annotation(stream)
+    found = source.annotation(info.name, start, stop)
+    if info.kind == "categorical":
+        return raw_answer(tracks.category_codes(found))
     return raw_answer(payloads.halves(found))
+
+
+def categories(query: Query) -> Response:
+    """Names of a categorical annotation's values, the frequent ones first."""
+    info = query.annotation(query.stream())
+    if info.kind != "categorical":
+        raise QueryError(f"The annotation {info.name} is {info.kind}; it has no categories.", 404)
+    return json_answer(tracks.categories(query.shelf, info))
 
 
 def predictions(query: Query) -> Response:
@@ -164,8 +171,8 @@ Handler = Callable[[Query], Response]
 ROUTES: dict[str, Handler] = {
     function.__name__: function
     for function in (
-        about, documents, exact, heat, histogram, predictions, provenance, spans, text, track,
-        units, values,
+        about, categories, documents, exact, heat, histogram, predictions, provenance, spans, text,
+        track, units, values,
     )
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dashboard import statistics
 from dashboard.parts import Part, split_into_parts
-from dashboard.sources.protocol import AnnotationInfo, SiteInfo, Source
+from dashboard.sources.protocol import SiteInfo, Source
 
 Value = TypeVar("Value")
 LOSSES_AT_ONCE = 2**20
@@ -93,19 +93,6 @@ class Shelf:
             counts += np.bincount(document, minlength=info.n_documents)
         with np.errstate(invalid="ignore"):
             return sums / counts
-
-    def annotation_limit(self, info: AnnotationInfo) -> float:
-        """Return the end of an annotation's scale: 1, or the robust one of numbers."""
-        if info.kind != "numeric":
-            return 1.0
-        return self.once(("annotation", info.name), lambda: self._numeric_limit(info))
-
-    def _numeric_limit(self, info: AnnotationInfo) -> float:
-        stream = self.source.streams[info.stream]
-        ranges = statistics.sample_ranges(stream.n_positions, 1)
-        parts = [self.source.annotation(info.name, *pair) for pair in ranges]
-        values = np.concatenate(parts) if parts else np.zeros(0)
-        return float(statistics.robust_limit(values.astype(np.float32)[None])[0])
 
 
 class Library:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dashboard import tracks
 from dashboard.library import Library, Shelf
 from dashboard.parts import PartText
 from dashboard.sources.protocol import PredictionRows
@@ -70,6 +71,7 @@ def catalogue(library: Library) -> list[dict[str, Any]]:
 def about(shelf: Shelf) -> dict[str, Any]:
     """Return what the page must know before it can show anything of a recording."""
     source = shelf.source
+    scales = {name: tracks.scale(shelf, info) for name, info in source.annotations.items()}
     return {
         "key": shelf.key,
         "name": source.name,
@@ -108,11 +110,12 @@ def about(shelf: Shelf) -> dict[str, Any]:
                 "name": info.name,
                 "stream": info.stream,
                 "kind": info.kind,
-                "categories": info.categories,
-                "limit": shelf.annotation_limit(info),
+                "limit": scales[info.name].limit,
+                "isSigned": scales[info.name].is_signed,
             }
             for info in source.annotations.values()
         ],
+        "nAttention": len(getattr(source, "attention_sites", ())),
         **source.summary(),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dashboard.library import Shelf
-from dashboard.sources.protocol import SiteInfo, StreamInfo
+from dashboard.sources.protocol import AnnotationInfo, SiteInfo, StreamInfo
 from interp.errors import unknown_name
 
 
@@ -90,6 +90,15 @@ class Query:
         if name not in streams:
             raise QueryError(unknown_name("stream", name[:200], streams), 404)
         return streams[name]
+
+    def annotation(self, stream: StreamInfo) -> AnnotationInfo:
+        """Return the annotation asked for by `name`, which is one of the stream."""
+        name = self.arguments.get("name", "")
+        info = self.shelf.source.annotations.get(name)
+        if info is None or info.stream != stream.name:
+            message = f"No annotation named {name[:100]!r} on the stream {stream.name}."
+            raise QueryError(message, 404)
+        return info
 
     def span(self, stream: StreamInfo, most: int) -> tuple[int, int]:
         """Return a checked range of positions, at most `most` long."""

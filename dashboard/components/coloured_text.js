@@ -11,6 +11,7 @@
   const { interp } = globalThis;
   const { selection, textValues } = interp;
   const { getJson, getBuffer, guarded } = interp.requests;
+  const { trackOf, trackTable } = interp.trackScale;
   const { colourTable, scaleFor, PALETTES, toPixel } = interp.colour;
 
   const MARGIN_ROWS = 60;
@@ -54,7 +55,7 @@
       const listen = (/** @type {string[]} */ keys, /** @type {() => void} */ run) => this.stops.push(selection.subscribe(keys, run));
       listen(['about', 'site', 'doc', 'at', 'pos'], () => this.showPart());
       listen(['site', 'unit', 'hoverUnit'], () => this.showUnit());
-      listen(['scale', 'stretch', 'theme', 'systemTheme', 'marks', 'limit'], () => this.recolour());
+      listen(['scale', 'stretch', 'theme', 'systemTheme', 'marks', 'limit', 'only', 'categories'], () => this.recolour());
       listen(['track'], () => this.showTrack());
       listen(['hoverPos', 'pos', 'range'], () => this.drawCursors());
       listen(['find', 'part'], () => this.search.run());
@@ -234,7 +235,8 @@
 
     showTrack() {
       const { track } = selection.get();
-      this.track = track || null;
+      // An underline that this recording does not have is no reason to fail.
+      this.track = trackOf(this.about, this.stream, track) ? track : null;
       if (!this.about || !this.stream) return;
       this.loadedKey = '';
       this.recolour();
@@ -247,13 +249,14 @@
       const theme = selection.theme();
       const scale = scaleFor(state, selection.site(this.shown.site), state.limit || 1);
       const table = colourTable(scale, theme);
-      const track = this.track ? textValues.reader(this.about, `${this.stream.name}:${this.track}`, 'track') : null;
+      const drawn = interp.currentTrack();
+      const track = drawn ? textValues.reader(this.about, `${this.stream.name}:${this.track}`, 'track') : null;
       const paint = {
         value: textValues.reader(this.about, this.shown.site, this.shown.unit),
         table,
         beyondPixel: toPixel(PALETTES[theme].beyond),
         track,
-        trackTable: track ? colourTable(interp.trackScale(this.track), theme, 'loss') : null,
+        trackTable: drawn ? trackTable(drawn, theme) : null,
       };
       this.view.setPaint(paint, state.marks);
     }
@@ -323,13 +326,6 @@
     if (!view || !view.layout || position < view.part.start || position >= view.part.stop) return '';
     const [low, high] = view.charactersOf(position);
     return view.layout.text.slice(view.layout.offsetOf(low), view.layout.offsetOf(high));
-  };
-
-  /** Scales of second tracks: losses up to 6 nats, annotations up to the limit that the server states. */
-  interp.trackScale = (/** @type {string|null} */ track) => {
-    const { about } = selection.get();
-    const found = about && about.annotations.find((/** @type {any} */ a) => a.name === track);
-    return { limit: track === 'loss' ? 6 : found ? found.limit : 1, oneSided: true, stretch: 'linear' };
   };
 
   /** @param {{id?: any, className?: string}} props */

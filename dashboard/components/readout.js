@@ -66,7 +66,7 @@
   }
 
   function Readout(/** @type {any} */ props) {
-    const { about, hoverPos, pos, site, limit, scale, stretch } = useSelection(['about', 'hoverPos', 'pos', 'site', 'unit', 'hoverUnit', 'limit', 'theme', 'systemTheme', 'scale', 'stretch', 'part', 'loaded']);
+    const { about, hoverPos, pos, site, limit, scale, stretch } = useSelection(['about', 'hoverPos', 'pos', 'site', 'unit', 'hoverUnit', 'limit', 'theme', 'systemTheme', 'scale', 'stretch', 'part', 'loaded', 'track', 'categories']);
     const [, again] = React.useReducer((/** @type {number} */ n) => n + 1, 0);
     const position = hoverPos !== null ? hoverPos : pos;
     const current = about && selection.site(site);
@@ -80,17 +80,20 @@
     const guesses = predictionsAt(about, stream, position, again);
     const token = interp.tokenAt ? interp.tokenAt(position) : '';
     const next = interp.tokenAt && guesses && guesses.target === 'next' ? interp.tokenAt(position + 1) : token;
+    const { track } = selection.get();
+    const words = track ? interp.trackWords(interp.currentTrack(), track, textValues.reader(about, `${stream.name}:${track}`, 'track')(position)) : '';
     const swatch = toCss(colourOf(value, scaleFor({ scale, stretch }, current, limit || 1), selection.theme()));
     return h('div', { id: props.id, className: 'readout' },
       h('span', { className: 'readout-token', style: { background: Number.isNaN(value) ? undefined : swatch } }, visible(token)),
       h('span', { className: 'readout-value' }, h('span', { className: 'quiet' }, `${current.group}/${current.signal}:${unit} `), h('b', { 'data-value': value }, formatValue(value, 4))),
       h('span', { className: 'quiet' }, `position ${position.toLocaleString('en')}`, hoverPos === null ? ' · pinned' : ''),
+      words && h('span', { className: 'readout-track' }, words),
       guesses && guesses.tokens && h('span', { className: 'guesses' },
         h('span', { className: 'quiet' }, guesses.target === 'next' ? 'expects next' : 'says'),
         guesses.tokens.map((/** @type {string} */ t, /** @type {number} */ i) => guesses.probability[i] >= SHOWN && h(Guess, { key: i, token: t, probability: guesses.probability[i], isActual: t === next }))),
       guesses && guesses.loss !== null && h('span', { className: 'quiet' }, `loss ${guesses.loss.toFixed(2)} nats`));
   }
 
-  Object.assign(interp, { visible });
+  Object.assign(interp, { visible, predictionsAt });
   window.dashboard = Object.assign(window.dashboard || {}, { Readout });
 })();

@@ -38,24 +38,6 @@
       part.isCut && h('span', { className: 'badge badge-warn', title: 'A browser cannot show a page this tall.' }, 'end of part not shown'));
   }
 
-  function Track() {
-    const { track } = useSelection(['track', 'about', 'site']);
-    const { about } = selection.get();
-    const stream = selection.stream();
-    if (!about || !stream) return null;
-    const names = [
-      ...(stream.hasLoss ? ['loss'] : []),
-      ...about.annotations.filter((/** @type {any} */ a) => a.stream === stream.name && a.kind !== 'categorical').map((/** @type {any} */ a) => a.name),
-    ];
-    if (!names.length) return null;
-    return h('select', {
-      className: 'track', 'aria-label': 'Second track, under the text', value: track || '',
-      onChange: (/** @type {any} */ event) => selection.set({ track: event.target.value || null }, { push: true }),
-    },
-      h('option', { value: '' }, 'No underline'),
-      names.map((name) => h('option', { key: name, value: name }, `Underline: ${name}`)));
-  }
-
   function Marks() {
     const { marks } = useSelection(['marks']);
     return h('button', {
@@ -88,7 +70,9 @@
   }
 
   function TextBar(/** @type {any} */ props) {
-    return h('div', { id: props.id, className: 'bar' }, h(Documents), h(Find), h(Track), h(Marks), h(interp.Legend));
+    return h('div', { id: props.id },
+      h('div', { className: 'bar' }, h(Documents), h(Find), h(interp.TrackSelect), h(Marks), h(interp.Legend)),
+      h(interp.TrackLegend));
   }
 
   interp.currentDocument = currentDocument;

@@ -92,7 +92,7 @@
           if (paint.table.beyond[bits]) fill(paint.beyondPixel, x0, x0 + width, 0, markRows);
         }
         const second = paint.track ? paint.track(position) : -1;
-        if (second >= 0 && paint.trackTable) {
+        if (second >= 0 && paint.trackTable && paint.trackTable.pixels[second]) {
           fill(paint.trackTable.pixels[second], x0, x0 + width, valueRows, SUB_ROWS);
         }
       });

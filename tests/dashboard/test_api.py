@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from dashboard import create_app
+from dashboard.sources import MemorySource
 from dashboard.sources.synthetic import synthetic_source
 
 BASE = "/api/synthetic"
@@ -83,6 +84,23 @@ def test_tracks(client, source):
     assert len(client.get(f"{BASE}/track?name=loss&start=5&stop=9").data) == 8
 
 
+def test_categories_come_with_their_codes():
+    codes = np.array([1, 1, 0, -1, 2])
+    source = MemorySource(
+        [("a", "abcde")],
+        {"m/output": np.zeros((5, 1), np.float16)},
+        annotations={"kind": codes},
+        categories={"kind": ["noun", "verb", "end"]},
+        name="kinds",
+    )
+    client = create_app(source).server.test_client()
+    found = client.get("/api/kinds/track?name=kind&start=0&stop=5").data
+    assert np.frombuffer(found, "<u2").tolist() == [1, 1, 0, 0xFFFF, 2]
+    answer = client.get("/api/kinds/categories?name=kind").json
+    assert answer["names"] == ["noun", "verb", "end"]
+    assert answer["order"][0] == 1
+
+
 @pytest.mark.parametrize(
     "address, status, message",
     [
@@ -102,6 +120,8 @@ def test_tracks(client, source):
         ("text?stream=nope", 404, "No stream named"),
         ("spans", 404, "no spans"),
         ("track?name=nope&start=0&stop=9", 404, "No annotation"),
+        ("categories?name=nope", 404, "No annotation"),
+        ("categories?name=string", 404, "no categories"),
         ("predictions?start=0&stop=2000", 400, "At most 1024"),
         ("exact?site=lstm/l0/cell&unit=0&position=99999999", 400, "position must lie"),
         ("heat?site=lstm/l0/cell&unit=0&start=0&stop=6000", 400, "At most 5000"),

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import library, payloads, statistics
+from dashboard import library, payloads, statistics, tracks
 from dashboard.heat import columns_of, heat_map
 from dashboard.parts import part_text, split_into_parts
 from dashboard.sources import MemorySource, SiteInfo, StreamInfo
@@ -124,12 +124,35 @@ def test_losses_are_averaged_by_document(monkeypatch):
     np.testing.assert_allclose(found, [1.5, np.nan, 13 / 3, np.nan])
 
 
-def test_numbers_under_the_text_have_a_scale():
-    depth = np.arange(1000) % 4 * 1.0
+def test_what_is_drawn_under_the_text_has_a_scale():
+    n = 1000
+    depth = np.arange(n) % 4 * 1.0
+    annotations = {"depth": depth, "change": depth - 2, "inside": depth > 2}
+    source = MemorySource([("a", "x" * n)], {"m/output": np.zeros((n, 1))}, annotations=annotations)
+    shelf = library.Shelf("key", source)
+    found = {name: tracks.scale(shelf, info) for name, info in source.annotations.items()}
+    assert found["depth"] == tracks.TrackScale(3.0, False)
+    assert found["change"] == tracks.TrackScale(2.0, True)
+    assert found["inside"] == tracks.TrackScale(1.0, False)
+
+
+def test_categories_are_ranked_by_how_often_they_occur():
+    codes = np.array([2, 2, 2, 0, -1, 5, 5, 2, 0, 0])
     source = MemorySource(
-        [("a", "x" * 1000)], {"m/output": np.zeros((1000, 1))}, annotations={"depth": depth}
+        [("a", "x" * 10)],
+        {"m/output": np.zeros((10, 1))},
+        annotations={"kind": codes},
+        categories={"kind": ["noun", "never", "verb", "x", "y", "end"]},
     )
-    assert library.Shelf("key", source).annotation_limit(source.annotations["depth"]) == 3
+    found = tracks.categories(library.Shelf("key", source), source.annotations["kind"])
+    assert found["order"].tolist() == [2, 0, 5]
+    assert found["share"].tolist() == [0.4, 0.3, 0.2]
+    assert (found["nUsed"], found["names"][5]) == (3, "end")
+
+
+def test_codes_of_categories_fit_sixteen_bits():
+    found = np.frombuffer(tracks.category_codes(np.array([0, 7, -1, 70_000])), "<u2")
+    assert found.tolist() == [0, 7, 0xFFFF, 0xFFFE]
 
 
 def test_histograms_have_a_width_for_constants_and_nothing():

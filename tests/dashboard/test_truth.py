@@ -104,6 +104,42 @@ def test_values_beyond_the_scale_are_marked(open_page, exact_source, exact_addre
             assert near(top, (150, 20, 70)) == (abs(value) > 0.5)
 
 
+def test_categories_are_drawn_under_the_text(open_page):
+    text = "".join("abcdefgh jklmno\n" for _ in range(4))
+    codes = np.arange(len(text)) % 11 - 1  # ten categories, and none
+    source = MemorySource(
+        [("plain.txt", text)],
+        {"m/output": np.zeros((len(text), 1), np.float16)},
+        annotations={"kind": codes},
+        categories={"kind": [f"kind {i}" for i in range(10)]},
+        name="kinds",
+    )
+    below = """tools.clusters(30).map(({text, box, block}) => text === '\\n' ? null : tools.pixel(
+        block.querySelector('.text-canvas'), box.left + box.width / 2,
+        block.getBoundingClientRect().top + 20 * Math.floor((box.top -
+        block.getBoundingClientRect().top) / 20) + 18))"""
+    with served(source) as url:
+        page = open_page(f"{url}/?track=kind&theme=light")
+        page.evaluate(TOOLS)
+        legend = page.get_by_role("group", name="Legend of the underline: kind")
+        legend.get_by_role("button", name="kind 6").wait_for()
+        legend.get_by_label("Show one of the other categories").wait_for()
+        until(page, f"(() => {{ const f = {below}; return f.some(Boolean); }})()")
+        colours = page.evaluate("interp.trackScale.CATEGORY_COLOURS.light")
+        ranks = page.evaluate("interp.selection.get().categories.order")
+        slots = {code: rank for rank, code in enumerate(ranks)}
+        for colour, code in zip(page.evaluate(below), codes, strict=False):
+            if colour is None:
+                continue
+            grey, own = (203, 203, 210), slots.get(int(code), 99)
+            assert near(colour, WHITE if code < 0 else colours[own] if own < 7 else grey), code
+        # One that has no colour of its own can be singled out, and a link says so.
+        legend.get_by_label("Show one of the other categories").select_option("kind 9")
+        until(page, "location.search.includes('only=kind')")
+        first = page.evaluate(f"(() => {{ const f = {below}; return [f[10], f[1]]; }})()")
+        assert near(first[0], colours[0]) and near(first[1], (203, 203, 210))
+
+
 def test_strips_show_the_recorded_values(open_page, exact_source, exact_address):
     page = open_page(
         f"{exact_address}/?site=lstm/l0/hidden&unit=6&scale=1&zoom=50&pos=60&theme=light"

@@ -2,6 +2,7 @@
 const test = require('node:test');
 const assert = require('node:assert');
 const { colour, halves } = require('./load.js');
+const { BLINDNESS, linearOf } = require('./seeing.js');
 
 const { PALETTES, colourAt, colourOf, colourTable, contrast, formatValue, isBeyond, placeOnScale, scaleFor, toPixel } = colour;
 const bitsOf = (value) => halves.VALUE_OF.findIndex((v) => Object.is(v, value));
@@ -64,16 +65,8 @@ test('text keeps a contrast of 4.5 on every colour of every scale', () => {
   }
 });
 
-// Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
-const BLINDNESS = {
-  protan: [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-  deutan: [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-  tritan: [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-};
-
 function lab(rgb, matrix) {
-  const linear = rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-  const seen = matrix ? matrix.map((row) => row.reduce((sum, w, k) => sum + w * linear[k], 0)) : linear;
+  const seen = linearOf(rgb, matrix);
   const xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]].map((row) => row.reduce((sum, w, k) => sum + w * seen[k], 0));
   const f = [0.95047, 1, 1.08883].map((white, k) => (xyz[k] / white > 0.008856 ? Math.cbrt(xyz[k] / white) : 7.787 * (xyz[k] / white) + 16 / 116));
   return [116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])];
