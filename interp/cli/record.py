@@ -54,8 +54,15 @@ def record(
     dtype: Annotated[StorageType, typer.Option(help="Storage type.")] = StorageType.float16,
     batch_size: Annotated[int, typer.Option(min=1, help="Documents in one forward.")] = 32,
     window: Annotated[
-        int, typer.Option(min=1, help="Positions per document in one forward; state is carried.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            min=1, help="Positions per document in one forward; 256 where state is carried."
+        ),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps between overlapping windows, where it is not."),
+    ] = None,
     top_k: Annotated[
         int, typer.Option(min=0, help="Predictions kept per position; 0 keeps none.")
     ] = 5,
@@ -105,6 +112,7 @@ def record(
             dtype=dtype.value,
             batch_size=batch_size,
             window=window,
+            stride=stride,
             top_k=top_k,
             max_document=max_document,
             device=device,

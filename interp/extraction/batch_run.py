@@ -44,7 +44,7 @@ class BatchRun:
     batches : iterable
         Gone through once; to resume it must give the same batches again.
     options, display
-        As for :class:`interp.extraction.text_run.TextRun`.
+        As for :class:`interp.extraction.adapter_run.AdapterRun`.
     forward, lengths, names : callable, optional
         As for :func:`interp.extraction.record`.
     """
@@ -139,7 +139,7 @@ class BatchRun:
 
     def _probe(self, batch: Any) -> tuple[dict[str, Any], int]:
         """Run the first batch; return the sites that fired and its positions."""
-        with make_recorder(self._loaded.module, self._options.sites, self._options) as recorder:
+        with make_recorder(self._loaded, self._options.sites, self._options) as recorder:
             self._forward(self._loaded.module, to_device(batch, self._options.device))
             captured = recorder.take()
             found = dict(recorder.sites)
@@ -192,7 +192,7 @@ class BatchRun:
             return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
-            with make_recorder(self._loaded.module, sites, self._options) as recorder:
+            with make_recorder(self._loaded, sites, self._options) as recorder:
                 for batch in _chain(start, left):
                     self._step(batch, recorder, sites, parts, thread)
         finally:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from interp.corpora import Corpus
+from interp.corpora import Document
 from interp.errors import CorpusError
-from interp.extraction.schedule import Step
+from interp.extraction.schedule import Part, Step
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,24 @@ class Batch:
 
     Attributes
     ----------
-    ids : Tensor (n_rows, n_steps) int64
-        Padded at the end with 0.
-    lengths : Tensor (n_rows,) int64
-        On the CPU, where packing wants them.
-    targets : Tensor (n_rows, n_steps) int64
-        The token that each position's prediction is about, -1 where there is none.
+    inputs : Tensor (n_rows, n_fed) int64, mapping of stream to such, or Tensor of pixels
+        What the adapter's `forward` is given first. Padded at the end with 0.
+    lengths : Tensor (n_rows,) int64, or mapping of stream to such
+        Of what is fed. On the CPU, where packing wants them.
+    targets : Tensor (n_rows, n_recorded) int64 or None
+        The token that the prediction at each recorded position of the leading stream is about, -1
+        where there is none; None where nothing is predicted per position.
+    n_fed : dict of str to int
+        Length of the padded batch, by stream.
     """
 
-    ids: torch.Tensor
-    lengths: torch.Tensor
-    targets: torch.Tensor
+    inputs: Any
+    lengths: Any
+    targets: torch.Tensor | None
+    n_fed: dict[str, int]
 
 
-def encode_corpus(adapter: Any, corpus: Corpus) -> Encoded:
+def encode_corpus(adapter: Any, corpus: Iterable[Document]) -> Encoded:
     """Return all documents as ids, in the corpus's order.
 
     Raises
@@ -64,23 +69,30 @@ def encode_corpus(adapter: Any, corpus: Corpus) -> Encoded:
     CorpusError
         If the adapter refuses a document, or gives ids outside its vocabulary.
     """
-    n_vocabulary = len(adapter.vocabulary)
+    texts = [(document.name, document.text) for document in corpus]
+    return encode_texts(adapter.encode, texts, len(adapter.vocabulary))
+
+
+def encode_texts(
+    encode: Callable[[str], tuple[Any, Any]], texts: Iterable[tuple[str, str]], n_vocabulary: int
+) -> Encoded:
+    """Return texts, (name, text) each, as ids; see :func:`encode_corpus`."""
     compact = np.min_scalar_type(max(n_vocabulary - 1, 1))
     parts, spans, lengths = [], [], []
-    for document in corpus:
+    for name, text in texts:
         try:
-            ids, offsets = adapter.encode(document.text)
+            ids, offsets = encode(text)
         except CorpusError as error:
-            raise CorpusError(f"{document.name}: {error}") from error
+            raise CorpusError(f"{name}: {error}") from error
         ids = np.asarray(ids)
         if ids.size and not 0 <= ids.min() <= ids.max() < n_vocabulary:
             raise CorpusError(
-                f"{document.name}: the adapter encodes to ids {ids.min()} to {ids.max()}, but its "
+                f"{name}: the adapter encodes to ids {ids.min()} to {ids.max()}, but its "
                 f"vocabulary has {n_vocabulary} entries."
             )
-        if offsets is None and len(ids) != len(document.text):
+        if offsets is None and len(ids) != len(text):
             raise CorpusError(
-                f"{document.name}: the adapter gives {len(ids)} ids for {len(document.text)} "
+                f"{name}: the adapter gives {len(ids)} ids for {len(text)} "
                 "characters and no spans; without spans every character must be one position."
             )
         parts.append(ids.astype(compact))
@@ -97,7 +109,7 @@ def encode_corpus(adapter: Any, corpus: Corpus) -> Encoded:
 
 
 class Feed:
-    """Builds the batch of any step.
+    """Builds the batch of any step of a text.
 
     Parameters
     ----------
@@ -121,20 +133,33 @@ class Feed:
 
     def batch(self, step: Step) -> Batch:
         """Return the padded ids and targets of a step."""
-        shape = (len(step.documents), step.n_steps)
-        ids = np.zeros(shape, np.int64)
-        targets = np.full(shape, -1, np.int64)
-        for row, (document, length) in enumerate(
-            zip(step.documents.tolist(), step.lengths.tolist(), strict=True)
-        ):
-            begin = int(self._start[document]) + step.start
-            ids[row, :length] = self._ids[begin : begin + length]
-            # The window's last position speaks about the next window's first token.
-            stop = min(begin + self._shift + length, int(self._start[document + 1]))
-            about = self._ids[begin + self._shift : stop]
-            targets[row, : len(about)] = about
+        (stream, part), *_ = step.parts.items()
+        ids = self.padded_ids(step.documents, part)
         return Batch(
             torch.from_numpy(ids).to(self._device),
-            torch.from_numpy(step.lengths.copy()),
-            torch.from_numpy(targets).to(self._device),
+            torch.from_numpy(part.fed_lengths.copy()),
+            self.targets(step.documents, part),
+            {stream: ids.shape[1]},
         )
+
+    def probe(self, step: Step) -> Batch:
+        """Return what a step feeds; the length of the only stream is its own."""
+        return self.batch(step)
+
+    def padded_ids(self, documents: np.ndarray, part: Part, n_more: int = 0) -> np.ndarray:
+        """Return what is fed of a part, (n_rows, n_fed + n_more) int64."""
+        ids = np.zeros((len(documents), part.n_fed + n_more), np.int64)
+        begins = self._start[documents] + part.start - part.context
+        for row, (begin, length) in enumerate(zip(begins, part.fed_lengths, strict=True)):
+            ids[row, :length] = self._ids[begin : begin + length]
+        return ids
+
+    def targets(self, documents: np.ndarray, part: Part) -> torch.Tensor:
+        """Return the token that each recorded position's prediction is about, -1 for none."""
+        targets = np.full((len(documents), part.n_fed - part.context), -1, np.int64)
+        for row, (document, length) in enumerate(zip(documents, part.lengths, strict=True)):
+            # The window's last position speaks about the next window's first token.
+            begin = int(self._start[document]) + part.start + self._shift
+            about = self._ids[begin : min(begin + length, int(self._start[document + 1]))]
+            targets[row, : len(about)] = about
+        return torch.from_numpy(targets).to(self._device)

@@ -5,23 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from interp.capture import Recorder
-from interp.errors import CaptureError, StorageError
+from interp.errors import CaptureError, ModelError, StorageError
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
-from interp.extraction.encoding import Batch, Feed
+from interp.extraction.encoding import Batch
 from interp.extraction.pipeline import Buffers, StepResult
 from interp.extraction.predictions import StepPredictions, predict
-from interp.extraction.schedule import Step
+from interp.extraction.schedule import Part, Step
 from interp.extraction.state import keep_rows
 
 if TYPE_CHECKING:
     from interp.extraction.options import Options
     from interp.models import LoadedModel
+    from interp.sites import SiteDescription
+
+
+class BatchSource(Protocol):
+    """Whatever builds the batch of a step."""
+
+    def batch(self, step: Step) -> Batch:
+        """Return what a step feeds."""
+
+    def probe(self, step: Step) -> Batch:
+        """Return the same, no two streams padded to the same length."""
 
 
 class Engine:
@@ -31,7 +42,7 @@ class Engine:
     ----------
     loaded : LoadedModel
         With an adapter.
-    feed : Feed
+    feed : BatchSource
         Builds batches.
     dtype : str
         Storage type.
@@ -41,19 +52,29 @@ class Engine:
         ``where(document_index, position)`` names a place for messages.
     allow_nonfinite : bool
         Keep NaN and infinities that the model itself computes.
+    begin : callable, optional
+        Gives the state before the first position, for a model that hands its state on only then.
+
+    Attributes
+    ----------
+    sites : mapping of str to SiteDescription
+        What is recorded, once it is known. Sites that are not in it belong to the leading stream.
     """
 
     def __init__(
         self,
         loaded: LoadedModel,
-        feed: Feed,
+        feed: BatchSource,
         dtype: str,
         top_k: int,
         where: Callable[[int, int], str],
         allow_nonfinite: bool = False,
+        begin: Callable[[], Any] | None = None,
     ) -> None:
+        self.sites: Mapping[str, SiteDescription] = {}
         self._adapter: Any = loaded.adapter
-        self._carries = loaded.carries_state
+        self._begin = begin
+        self._carries = loaded.carries_state or begin is not None
         self._feed = feed
         self._dtype_name = dtype
         self._dtype = storage_dtype(dtype)
@@ -69,12 +90,20 @@ class Engine:
         Returns the batch and the logits (n_rows, n_steps, n_vocabulary), None if the model
         gives none.
         """
-        batch = self._feed.batch(step)
+        return self._forward(step, self._feed.batch(step))
+
+    def probe(self, step: Step) -> tuple[Batch, torch.Tensor | None]:
+        """Run the model on a first step, no two streams padded to the same length."""
+        return self._forward(step, self._feed.probe(step))
+
+    def _forward(self, step: Step, batch: Batch) -> tuple[Batch, torch.Tensor | None]:
         n_rows = len(step.documents)
         state = None
-        if step.start > 0:
+        if step.start > 0 and self._carries:
             state = keep_rows(self._state, n_rows, self._state_rows, self._adapter)
-        logits, state = self._adapter.forward(batch.ids, batch.lengths, state)
+        elif self._begin is not None:
+            state = self._begin()
+        logits, state = self._adapter.forward(batch.inputs, batch.lengths, state)
         self._state, self._state_rows = (state, n_rows) if self._carries else (None, n_rows)
         return batch, logits
 
@@ -88,7 +117,9 @@ class Engine:
         Raises
         ------
         CaptureError
-            If a site has other steps than the text.
+            If a site has other steps than its stream.
+        ModelError
+            If the logits are not one row per position.
         StorageError
             If a value does not fit into the storage type.
         """
@@ -96,10 +127,13 @@ class Engine:
         captured = recorder.take()
         into = buffers()
         values = {
-            name: self._stored(name, part.values, step, into) for name, part in captured.items()
+            name: self._stored(name, part.values, step, batch, into)
+            for name, part in captured.items()
         }
-        said = self._predictions(batch, logits)
-        return StepResult(values, step.lengths, step.segment, said, into)
+        values |= self._nothing_new(step, values)
+        said = self._predictions(step, batch, logits)
+        lengths = {name: self._part(name, step).lengths for name in values}
+        return StepResult(values, step.lengths, step.segment, said, into, lengths, step.n_positions)
 
     def time_step(self, step: Step, recorder: Any) -> float:
         """Return the seconds that a step takes, its results thrown away."""
@@ -107,35 +141,70 @@ class Engine:
         self.run(step, recorder)
         return time.perf_counter() - begin
 
-    def _predictions(self, batch: Batch, logits: torch.Tensor | None) -> StepPredictions | None:
-        if not self._top_k or logits is None:
+    def _predictions(
+        self, step: Step, batch: Batch, logits: torch.Tensor | None
+    ) -> StepPredictions | None:
+        if not self._top_k or logits is None or batch.targets is None:
             return None
-        return predict(logits, batch.targets, self._top_k)
-
-    def _stored(self, site: str, values: torch.Tensor, step: Step, into: Buffers) -> np.ndarray:
         expected = (len(step.documents), step.n_steps)
+        if logits.ndim != 3 or tuple(logits.shape[:2]) != expected:
+            raise ModelError(
+                f"The adapter's forward gives logits of shape {tuple(logits.shape)} for ids of "
+                f"shape {expected}; they must be (batch, steps, n_vocabulary)."
+            )
+        return predict(logits[:, step.lead.context :], batch.targets, self._top_k)
+
+    def _part(self, site: str, step: Step) -> Part:
+        """Return the part of the stream that a site belongs to."""
+        return step.parts[self.sites[site].stream] if site in self.sites else step.lead
+
+    def _nothing_new(self, step: Step, there: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return empty values for sites of a stream that was fed in an earlier step."""
+        dtype = np.dtype(self._dtype_name)
+        return {
+            name: np.empty((len(step.documents), 0, site.n_units), dtype)
+            for name, site in self.sites.items()
+            if name not in there and not self._part(name, step).lengths.any()
+        }
+
+    def _stored(
+        self, site: str, values: torch.Tensor, step: Step, batch: Batch, into: Buffers
+    ) -> np.ndarray:
+        part = self._part(site, step)
+        stream = self.sites[site].stream if site in self.sites else next(iter(step.parts))
+        expected = (len(step.documents), batch.n_fed[stream])
         per_document = values.ndim == 2 and len(values) == expected[0]
         if not per_document and (values.ndim != 3 or tuple(values.shape[:2]) != expected):
             raise CaptureError(
-                f"Site {site} has shape {tuple(values.shape)} for a text of {expected[0]} rows and "
-                f"{expected[1]} positions; a recording of text holds one row of units per position "
-                "or per document. Choose others with --sites; `interp sites` lists the shapes."
+                f"Site {site} has shape {tuple(values.shape)} for {expected[0]} rows of "
+                f"{expected[1]} positions ({stream}); a recording holds one row of units per "
+                "position or per document. Choose others with --sites; `interp sites` lists the "
+                "shapes."
             )
-        cube = values if values.ndim == 3 else values[:, None, :]
-        real = step.lengths if values.ndim == 3 else np.ones_like(step.lengths)
+        cube = values[:, part.context :] if values.ndim == 3 else values[:, None, :]
+        real = part.lengths if values.ndim == 3 else np.ones_like(part.lengths)
         out = into.take(site, tuple(cube.shape), self._dtype)
         stored, misfit = to_storage(cube, self._dtype, real, self._allow_nonfinite, out)
         if misfit is not None:
-            place = self._where(int(step.documents[misfit.row]), step.start + misfit.step)
+            place = self._where(int(step.documents[misfit.row]), part.start + misfit.step)
             raise StorageError(overflow_message(site, misfit, place, self._dtype_name))
         return stored if values.ndim == 3 else stored[:, 0, :]
 
 
-def probe_step(step: Step, max_rows: int, max_positions: int) -> Step:
-    """Return the beginning of a step: fewer rows, fewer positions."""
+def probe_step(step: Step, max_rows: int, max_positions: int | None = None) -> Step:
+    """Return the beginning of a step: fewer rows, fewer positions of the leading stream."""
     rows = slice(0, max_rows)
-    lengths = np.minimum(step.lengths[rows], max_positions)
-    return Step(step.batch, step.documents[rows], step.start, lengths, step.segment)
+
+    def piece(part: Part, n: int | None) -> Part:
+        lengths, stops = part.lengths[rows], part.key_stops[rows]
+        if n is not None:
+            lengths, stops = np.minimum(lengths, n), np.minimum(stops, part.start + n)
+        return replace(part, lengths=lengths, key_stops=stops)
+
+    parts = {name: piece(part, None) for name, part in step.parts.items()}
+    lead = next(iter(step.parts))
+    parts[lead] = piece(step.lead, max_positions)
+    return Step(step.batch, step.documents[rows], step.segment, parts)
 
 
 def describe_sites(found: Mapping[str, Any], dtype: str, stream: str) -> dict[str, Any]:
@@ -143,6 +212,7 @@ def describe_sites(found: Mapping[str, Any], dtype: str, stream: str) -> dict[st
     return {name: replace(site, dtype=dtype, stream=stream) for name, site in found.items()}
 
 
-def make_recorder(module: torch.nn.Module, sites: Iterable[str], options: Options) -> Recorder:
-    """Return a recorder of these sites, with what the user said about the model's modules."""
-    return Recorder(module, sites=list(sites), steps=options.steps, batch_first=options.batch_first)
+def make_recorder(loaded: LoadedModel, sites: Iterable[str], options: Options) -> Recorder:
+    """Return a recorder of these sites, with what is known about the model's modules."""
+    steps = options.steps or tuple(getattr(loaded.adapter, "steps", ()))
+    return Recorder(loaded.module, sites=list(sites), steps=steps, batch_first=options.batch_first)

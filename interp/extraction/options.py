@@ -14,6 +14,8 @@ from interp.errors import InterpError, RecordingError
 #: Every hidden state of every recurrent layer.
 DEFAULT_SITES = ("**/hidden",)
 
+_LEAST = {"batch_size": 1, "window": 1, "stride": 1, "top_k": 0, "max_document": 1}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -23,7 +25,8 @@ class Options:
     sites: tuple[str, ...] = DEFAULT_SITES
     dtype: str = "float16"
     batch_size: int = 32
-    window: int = 256
+    window: int | None = None
+    stride: int | None = None
     top_k: int = 5
     max_document: int = 20_000
     device: str = "cpu"
@@ -37,9 +40,10 @@ class Options:
     command: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("window", 1), ("top_k", 0), ("max_document", 1)):
-            if getattr(self, name) < least:
-                raise InterpError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InterpError(f"{name} must be at least {least}, got {value}.")
         if self.nonfinite not in ("refuse", "store"):
             raise InterpError(f"nonfinite is 'refuse' or 'store', got {self.nonfinite!r}.")
         if self.overwrite and self.resume:

@@ -6,8 +6,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -58,6 +58,11 @@ class StepResult:
         None when no predictions are recorded.
     buffers : Buffers or None
         Where the values lie, to be used again once they are written.
+    site_lengths : dict of str to ndarray (n_rows,) int64
+        Real positions of each row at the sites where they differ from `lengths`, as those of
+        another stream do.
+    n_positions : int or None
+        Positions of all streams; None where `lengths` says it.
     """
 
     values: dict[str, np.ndarray]
@@ -65,6 +70,13 @@ class StepResult:
     segment: int
     predictions: StepPredictions | None
     buffers: Buffers | None = None
+    site_lengths: Mapping[str, np.ndarray] = field(default_factory=dict)
+    n_positions: int | None = None
+
+    @property
+    def n_done(self) -> int:
+        """Positions of which the step records what there is to record."""
+        return int(self.lengths.sum()) if self.n_positions is None else self.n_positions
 
 
 class StepWriter(Protocol):
@@ -214,7 +226,7 @@ class WriterThread:
                 self._write(result)
                 if result.buffers is not None:
                     self._free.put(result.buffers)
-                self._on_written(int(result.lengths.sum()))
+                self._on_written(result.n_done)
                 if time.monotonic() - last >= self._interval_s:
                     self._commit()
                     last = time.monotonic()
@@ -233,7 +245,7 @@ class WriterThread:
     def _write(self, result: StepResult) -> None:
         lengths = result.lengths.tolist()
         for site, values in result.values.items():
-            for row, length in enumerate(lengths):
+            for row, length in enumerate(result.site_lengths.get(site, result.lengths).tolist()):
                 rows = values[row, :length] if values.ndim == 3 else values[row : row + 1]
                 self._writer.write(site, result.segment + row, rows)
         if result.predictions is not None:

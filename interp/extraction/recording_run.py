@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from interp.corpora import Corpus, CorpusLike, Document, read_corpus
-from interp.errors import InterpError
+from interp.errors import InterpError, ModelError
 from interp.extraction.options import Options, as_patterns, dtype_name
 from interp.extraction.progress import Display, Silent, rich_display
 from interp.extraction.summary import Summary
@@ -16,7 +16,7 @@ from interp.extraction.summary import Summary
 if TYPE_CHECKING:
     from torch import nn
 
-    from interp.models import Adapter
+    from interp.models import Adapter, LoadedModel
 
 
 def record(
@@ -27,7 +27,8 @@ def record(
     sites: str | Sequence[str] | None = None,
     dtype: Any = "float16",
     batch_size: int = 32,
-    window: int = 256,
+    window: int | None = None,
+    stride: int | None = None,
     top_k: int = 5,
     max_document: int = 20_000,
     device: str = "cpu",
@@ -69,10 +70,15 @@ def record(
         In which values are stored.
     batch_size : int
         Documents in one forward.
-    window : int
-        Positions of a document in one forward; the state is carried from window to window. A
-        model that cannot carry it reads documents whole, as many together as make up
-        ``batch_size * window`` positions.
+    window : int, optional
+        Positions of a document in one forward, 256 by default; the state is carried from window to
+        window. A model that cannot carry it reads documents whole, as many together as make up
+        ``batch_size * window`` positions; documents longer than its context (or than `window`,
+        with `stride`) are read in overlapping windows of this length.
+    stride : int, optional
+        From the start of one overlapping window to the start of the next; half a window by
+        default. A position is recorded from the first window that holds it, which gives it most
+        left context.
     top_k : int
         Most probable tokens kept per position; 0 records no predictions.
     max_document : int
@@ -126,6 +132,7 @@ def record(
         dtype=dtype_name(dtype),
         batch_size=batch_size,
         window=window,
+        stride=stride,
         top_k=top_k,
         max_document=max_document,
         device=device,
@@ -154,13 +161,25 @@ def record(
     with _modes_restored(model), _display(progress) as display:
         loaded = load(model, weights, random_init=random_init, seed=seed, device=device)
         if texts is not None:
-            from interp.extraction.text_run import TextRun
+            from interp.extraction.adapter_run import AdapterRun
+            from interp.extraction.text_input import TextInput
 
-            return TextRun(loaded, texts, options, display).record()
+            refuse_bare(loaded)
+            return AdapterRun(loaded, TextInput(loaded, texts, options), options, display).record()
         from interp.extraction.batch_run import BatchRun
 
         given = cast(Iterable[Any], corpus)
         return BatchRun(loaded, given, options, display, forward, lengths, names).record()
+
+
+def refuse_bare(loaded: LoadedModel) -> None:
+    """Refuse a module without an adapter, where there is text to be read."""
+    if loaded.adapter is None:
+        raise ModelError(
+            f"{loaded.spec} is a bare module: there is no way from text to it. Give it an "
+            "adapter (docs/recording-your-model.md), or record batches of a DataLoader from "
+            "Python with forward=lambda model, batch: ..."
+        )
 
 
 @contextmanager

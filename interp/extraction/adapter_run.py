@@ -1,0 +1,283 @@
+"""Recording a model through its adapter: plan, estimate, run, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from interp.errors import InterpError
+from interp.extraction.engine import Engine, make_recorder, probe_step
+from interp.extraction.estimate import Estimate
+from interp.extraction.model_input import ModelInput
+from interp.extraction.options import Options
+from interp.extraction.pipeline import WriterThread
+from interp.extraction.progress import Display, Meter
+from interp.extraction.provenance import collect
+from interp.extraction.schedule import Schedule, Step
+from interp.extraction.site_streams import with_streams
+from interp.extraction.stopping import keeping_what_is_done
+from interp.extraction.summary import Summary
+from interp.storage import PredictionPlan, RecordingPlan, RecordingWriter
+
+if TYPE_CHECKING:
+    from interp.capture import Recorder
+    from interp.models import LoadedModel
+    from interp.sites import SiteDescription
+
+#: Positions of the step that is timed for the estimate.
+_TIMED_POSITIONS = 4096
+#: Positions of the step that finds the sites, where the model can be fed in pieces.
+_PROBED_POSITIONS = 64
+
+
+class AdapterRun:
+    """One recording of one model over documents that its adapter reads.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        With an adapter.
+    given : ModelInput
+        The documents.
+    options : Options
+        The user's choices.
+    display : Display
+        Told of estimate and progress.
+    begin : callable, optional
+        Gives the state before the first position, for a model that hands its state on only then.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        given: ModelInput,
+        options: Options,
+        display: Display,
+        begin: Callable[[], Any] | None = None,
+    ) -> None:
+        self._loaded = loaded
+        self._given = given
+        self._options = options
+        self._display = display
+        self._streams = given.streams()
+        self.schedule: Schedule = given.schedule
+        self._n_positions = sum(stream.n_positions for stream in self._streams)
+        self._n_documents = self._streams[0].n_documents
+        self._in_pieces = loaded.carries_state or begin is not None
+        adapter: Any = loaded.adapter
+        self._top_k = min(options.top_k, len(adapter.vocabulary))
+        if given.predicts is None:
+            self._top_k = 0
+        self._engine = Engine(
+            loaded,
+            given,
+            options.dtype,
+            self._top_k,
+            given.place,
+            options.nonfinite == "store",
+            begin,
+        )
+
+    def record(self) -> Summary:
+        """Record everything and return what was done.
+
+        Raises
+        ------
+        InterpError
+            With one message, whatever the reason; what was recorded is kept for ``resume``.
+        """
+        torch.manual_seed(self._options.seed)
+        self._say_windows()
+        with torch.inference_mode():
+            sites, has_logits = self._probe()
+            plan = self._plan(sites, has_logits)
+            self._engine.sites = plan.sites
+            if self._options.resume and self._options.output.exists():
+                writer = RecordingWriter.resume(self._options.output, plan)
+            else:
+                self._display.estimated(self._estimate(plan))
+                writer = RecordingWriter.create(
+                    self._options.output, plan, overwrite=self._options.overwrite
+                )
+            return self._run(writer, plan)
+
+    def _say_windows(self) -> None:
+        window, stride = self.schedule.window, self.schedule.stride
+        if window is not None and stride is not None:
+            n = int(np.count_nonzero(self.schedule.lengths > window))
+            self._display.said(
+                f"{n:,} of {self._n_documents:,} documents are longer than {window:,} positions "
+                f"and are read in windows of that length, {stride:,} apart; a position is "
+                "recorded from the first window that holds it."
+            )
+
+    def _probe(self) -> tuple[dict[str, SiteDescription], bool]:
+        """Run a short piece and return the sites that fired, and whether there are logits.
+
+        A site that does not exist is so refused before anything is written.
+        """
+        first = next(iter(self.schedule.steps()))
+        piece = probe_step(first, 1, _PROBED_POSITIONS if self._in_pieces else None)
+        with self._recorder(self._options.sites) as recorder:
+            batch, logits = self._engine.probe(piece)
+            shapes = {
+                name: tuple(recorder.calls(name)[0].shape) for name in self._fired_once(recorder)
+            }
+            found = {name: site for name, site in recorder.sites.items() if name in shapes}
+        self._refuse_windows_of(found)
+        return with_streams(found, shapes, batch.n_fed, self._options.dtype), logits is not None
+
+    def _fired_once(self, recorder: Recorder) -> list[str]:
+        """Return the sites with one call; those that only a pattern names may have several.
+
+        Such as an embedding that an encoder shares with its decoder.
+        """
+        once = [name for name in recorder.sites if len(recorder.calls(name)) == 1]
+        several = [name for name in recorder.sites if name not in once]
+        if not once or any(name in self._options.sites for name in several):
+            recorder.take()  # says what to do about it
+        if several:
+            self._display.said(
+                f"Left out, as their modules are called several times in a forward: "
+                f"{', '.join(several[:5])}{' ...' if len(several) > 5 else ''}."
+            )
+        return once
+
+    def _plan(self, sites: dict[str, SiteDescription], has_logits: bool) -> RecordingPlan:
+        options, given = self._options, self._given
+        predictions = None
+        if self._top_k and has_logits:
+            predictions = PredictionPlan(self.schedule.stream, given.predicts, self._top_k)
+        return RecordingPlan(
+            streams=self._streams,
+            sites=sites,
+            predictions=predictions,
+            segments={s.name: self.schedule.segments(s.name) for s in self._streams},
+            provenance=collect(self._loaded, options, given.source, given.corpus_hash),
+            schedule={"kind": given.kind, **self.schedule.to_dict(), **given.said()},
+            annotations=given.annotations(),
+            nonfinite=options.nonfinite,
+        )
+
+    def _estimate(self, plan: RecordingPlan) -> Estimate:
+        """Return size and, from one timed step, duration."""
+        first = next(iter(self.schedule.steps()))
+        rows = len(first.documents)
+        limit = max(1, _TIMED_POSITIONS // rows) if self._in_pieces else None
+        piece = probe_step(first, rows, limit)
+        with self._recorder(plan.sites) as recorder:
+            taken_s = self._engine.time_step(piece, recorder)
+        padded = sum(len(step.documents) * step.n_steps for step in self.schedule.steps())
+        return Estimate(
+            n_documents=self._n_documents,
+            n_positions=self._n_positions,
+            n_sites=len(plan.sites),
+            n_units=sum(site.n_units for site in plan.sites.values()),
+            size_bytes=plan.n_bytes,
+            duration_s=taken_s * padded / (rows * piece.n_steps),
+        )
+
+    def _run(self, writer: RecordingWriter, plan: RecordingPlan) -> Summary:
+        done = writer.done_segments
+        before = sum(int(np.diff(rows[:done], axis=1).sum()) for rows in plan.segments.values())
+        meter = Meter(self._n_positions, before, self._display.advanced)
+        losses = _MeanLoss()
+        if done:
+            self._display.said(f"{before:,} of {self._n_positions:,} positions are there.")
+        with keeping_what_is_done(self._options.output, lambda: meter.done), writer:
+            thread = WriterThread(writer, self._options.commit_interval_s, meter.advance)
+            try:
+                self._steps(plan, done, thread, losses)
+            finally:
+                # On an error too: what is in the queue has been computed, so it is kept.
+                thread.finish()
+            writer.complete()
+        return Summary(
+            path=self._options.output,
+            n_documents=self._n_documents,
+            n_positions=self._n_positions,
+            n_sites=len(plan.sites),
+            n_units=sum(site.n_units for site in plan.sites.values()),
+            size_bytes=self._options.output.stat().st_size,
+            duration_s=meter.elapsed_s,
+            rate=meter.rate,
+            n_resumed=before,
+            mean_loss=losses.mean(),
+            left_out=self._given.left_out,
+        )
+
+    def _steps(
+        self, plan: RecordingPlan, done: int, thread: WriterThread, losses: _MeanLoss
+    ) -> None:
+        if done == plan.n_segments:
+            return
+        with self._recorder(plan.sites) as recorder:
+            for step in _from(self.schedule, done, self._in_pieces):
+                if step.segment < done:
+                    # Recorded before the interruption: only the state behind it is needed.
+                    self._engine.forward(step)
+                    recorder.take()
+                    continue
+                result = self._engine.run(step, recorder, thread.buffers)
+                losses.add(result.predictions)
+                thread.submit(result)
+
+    def _recorder(self, sites: Iterable[str]) -> Recorder:
+        return make_recorder(self._loaded, sites, self._options)
+
+    def _refuse_windows_of(self, sites: dict[str, SiteDescription]) -> None:
+        """Refuse a site with one row per forward where a document takes several forwards."""
+        pooled = [name for name, site in sites.items() if site.per == "call" and not site.n_heads]
+        if not pooled:
+            return
+        many = next((step for step in self.schedule.steps() if step.start > 0), None)
+        if many is not None:
+            longest = int(self.schedule.lengths.max())
+            fed = (
+                "--generate feeds one by one"
+                if self.schedule.prompts is not None
+                else (f"--window is {self.schedule.window:,}")
+            )
+            raise InterpError(
+                f"Site {pooled[0]} has no position axis, so it needs each document in one forward; "
+                f"the longest has {longest:,} positions and {fed}. Choose other sites or a longer "
+                "window."
+            )
+
+
+class _MeanLoss:
+    """The mean of all losses that are numbers."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, predictions: Any) -> None:
+        if predictions is not None:
+            loss = predictions.loss[~np.isnan(predictions.loss)]
+            self._sum += float(loss.sum(dtype=np.float64))
+            self._count += loss.size
+
+    def mean(self) -> float:
+        return self._sum / self._count if self._count else float("nan")
+
+
+def _from(schedule: Schedule, done: int, carries: bool) -> Iterator[Step]:
+    """Yield the steps from segment `done` on.
+
+    Where a state is carried they begin with the batch in which that segment lies.
+    """
+    held: list[Step] = []
+    for step in schedule.steps():
+        if step.segment >= done:
+            if step.start > 0 and carries:
+                yield from held
+            held = []
+            yield step
+        else:
+            if step.start == 0:
+                held = []
+            held.append(step)

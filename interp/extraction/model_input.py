@@ -1,0 +1,160 @@
+"""What a run needs to know of the documents that a model reads, whatever their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from interp.errors import InterpError
+from interp.extraction.encoding import Batch
+from interp.extraction.options import Options
+from interp.extraction.schedule import DEFAULT_WINDOW, Schedule, Step, plan_schedule
+from interp.storage import AnnotationPlan, StreamPlan
+from interp.wording import count
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from interp.models import LoadedModel
+
+#: Numbers in the logits of one forward, at most, unless one document alone has more: 256 MB.
+LOGITS_PER_FORWARD = 2**26
+
+
+class ModelInput(Protocol):
+    """Documents as a model reads them.
+
+    Attributes
+    ----------
+    kind : str
+        For the recording's schedule: ``"text"``, ``"pairs"`` or ``"images"``.
+    schedule : Schedule
+        Which positions are fed when.
+    source, corpus_hash, left_out : str
+        The corpus in the user's words, the hash of what it holds, and what of it is not recorded.
+    predicts : {"next", "same"} or None
+        What the logits at a position of the leading stream speak about; None when there are none.
+    """
+
+    kind: str
+    schedule: Schedule
+    source: str
+    corpus_hash: str
+    left_out: str
+    predicts: Any
+
+    def streams(self) -> list[StreamPlan]:
+        """Return the streams as the recording holds them."""
+
+    def annotations(self) -> Sequence[AnnotationPlan]:
+        """Return what is known about the positions beforehand."""
+
+    def said(self) -> dict[str, Any]:
+        """Return more about how the values come about, for the schedule in the file."""
+
+    def batch(self, step: Step) -> Batch:
+        """Return what a step feeds."""
+
+    def probe(self, step: Step) -> Batch:
+        """Return what a step feeds, no two streams padded to the same length."""
+
+    def place(self, document: int, position: int) -> str:
+        """Return the name of a place of the leading stream, for messages."""
+
+
+def schedule_for(
+    loaded: LoadedModel,
+    options: Options,
+    lengths: np.ndarray,
+    names: Sequence[str],
+    **more: Any,
+) -> Schedule:
+    """Return the schedule of documents of these lengths, by what the model and the user say.
+
+    A model that carries its state is fed windows that follow each other. Any other is fed whole
+    documents, or, where they are longer than its context, or a stride is asked for, windows that
+    overlap.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        With an adapter.
+    options : Options
+        Window, stride, batch size and longest document.
+    lengths : array (n_documents,)
+        In the leading stream.
+    names : sequence of str
+        Of the documents, for messages.
+    **more
+        Further attributes of the schedule.
+
+    Raises
+    ------
+    InterpError
+        If a document is too long, or window and stride do not fit the model or each other.
+    """
+    if loaded.carries_state:
+        if options.stride is not None:
+            raise InterpError(
+                f"--stride is for models that start each window anew; {loaded.spec} carries its "
+                "state from window to window, so every position has all of its left context."
+            )
+        return plan_schedule(lengths, options.batch_size, options.window or DEFAULT_WINDOW, **more)
+    adapter: Any = loaded.adapter
+    budget = options.batch_size * (options.window or DEFAULT_WINDOW)
+    budget = max(1, min(budget, LOGITS_PER_FORWARD // max(1, len(adapter.vocabulary))))
+    window = _window(loaded, options)
+    if window is None or int(lengths.max()) <= window:
+        refuse_long(loaded, options, lengths, names)
+        return plan_schedule(
+            lengths, options.batch_size, DEFAULT_WINDOW, whole=True, budget=budget, **more
+        )
+    stride = options.stride or max(1, window // 2)
+    return plan_schedule(lengths, options.batch_size, window, stride=stride, budget=budget, **more)
+
+
+def _window(loaded: LoadedModel, options: Options) -> int | None:
+    """Return the length of overlapping windows; None to feed documents whole."""
+    context = getattr(loaded.adapter, "context_length", None)
+    window = options.window
+    if context is not None and window is not None and window > context:
+        raise InterpError(
+            f"--window is {window:,}, but {loaded.spec} reads at most "
+            f"{count(context, 'position')} at once."
+        )
+    if context is None and options.stride is None:
+        return None
+    window = window or context
+    if window is None:
+        raise InterpError(
+            f"--stride {options.stride:,} needs --window, the length of a window: {loaded.spec} "
+            "names no longest one."
+        )
+    if options.stride is not None and options.stride > window:
+        raise InterpError(
+            f"--stride is {options.stride:,} and --window {window:,}: positions between two "
+            "windows would be left out. Choose a stride of at most the window."
+        )
+    return min(window, options.max_document)
+
+
+def refuse_long(
+    loaded: LoadedModel, options: Options, lengths: np.ndarray, names: Sequence[str]
+) -> None:
+    """Refuse a document that would have to be fed whole and is too long for that.
+
+    Raises
+    ------
+    InterpError
+        Naming the longest document.
+    """
+    longest = int(lengths.argmax())
+    length = int(lengths[longest])
+    if length > options.max_document:
+        raise InterpError(
+            f"{names[longest]} has {length:,} positions, and {loaded.spec} "
+            "cannot carry its state from window to window (it is bidirectional, or its adapter "
+            f"says so), so documents are fed whole, up to {options.max_document:,} "
+            "positions. Cut the document, feed it in overlapping windows with --window and "
+            "--stride, or raise --max-document if memory allows."
+        )

@@ -1,0 +1,105 @@
+"""Texts as a model reads them: one stream of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from interp.corpora import Corpus
+from interp.errors import CorpusError
+from interp.extraction.encoding import Batch, Encoded, Feed, encode_corpus
+from interp.extraction.model_input import schedule_for
+from interp.extraction.options import Options
+from interp.extraction.schedule import Schedule, Step
+from interp.models.adapter import TEXT
+from interp.storage import AnnotationPlan, StreamPlan
+
+if TYPE_CHECKING:
+    from interp.models import LoadedModel
+
+
+class TextInput:
+    """The documents of a corpus; a :class:`interp.extraction.model_input.ModelInput`.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        With an adapter of texts.
+    corpus : Corpus
+        What it reads.
+    options : Options
+        The user's choices.
+    encoded, schedule : optional
+        Where the corpus is encoded already, and fed in a way of its own.
+    annotations : sequence of AnnotationPlan
+        What is known about the positions.
+    said : dict, optional
+        More about how the values come about.
+
+    Raises
+    ------
+    InterpError
+        If there is nothing to read, or a document is too long.
+    """
+
+    kind = "text"
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        corpus: Corpus,
+        options: Options,
+        *,
+        encoded: Encoded | None = None,
+        schedule: Schedule | None = None,
+        annotations: Sequence[AnnotationPlan] = (),
+        said: dict[str, Any] | None = None,
+    ) -> None:
+        adapter: Any = loaded.adapter
+        self._adapter = adapter
+        self._corpus = corpus
+        self._annotations = annotations
+        self._said = said or {}
+        self._encoded = encoded or encode_corpus(self._adapter, corpus)
+        if self._encoded.n_positions == 0:
+            raise CorpusError(f"The corpus is empty: {corpus.source} encodes to no position.")
+        names = [document.name for document in corpus]
+        self.schedule = schedule or schedule_for(loaded, options, self._encoded.lengths, names)
+        self._start = self.schedule.document_start()
+        self.source, self.corpus_hash, self.left_out = corpus.source, corpus.hash(), corpus.left_out
+        self.predicts = adapter.predicts
+        self._feed = Feed(self._encoded, self._start, self.predicts, options.device)
+
+    def streams(self) -> list[StreamPlan]:
+        """Return the one stream, ``"text"``."""
+        return [
+            StreamPlan(
+                name=TEXT,
+                document_names=[document.name for document in self._corpus],
+                document_start=self._start,
+                texts=[document.text for document in self._corpus],
+                token_ids=self._encoded.ids,
+                spans=self._encoded.spans,
+                vocabulary=list(self._adapter.vocabulary),
+            )
+        ]
+
+    def annotations(self) -> Sequence[AnnotationPlan]:
+        """Return what is known about the positions beforehand."""
+        return self._annotations
+
+    def said(self) -> dict[str, Any]:
+        """Return more about how the values come about."""
+        return self._said
+
+    def batch(self, step: Step) -> Batch:
+        """Return what a step feeds."""
+        return self._feed.batch(step)
+
+    def probe(self, step: Step) -> Batch:
+        """Return what a step feeds; the length of the only stream is its own."""
+        return self._feed.probe(step)
+
+    def place(self, document: int, position: int) -> str:
+        """Return the name of a place, for messages."""
+        return f"position {position} of {self._corpus[document].name}"
