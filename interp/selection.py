@@ -229,13 +229,13 @@ class Selection:
 
     def unit_indices(self, recording: Recording) -> np.ndarray:
         """Return the selected units as an array of int64, checked against the recording."""
-        if self.site not in recording.sites:
-            raise SiteError(unknown_name("site", self.site, recording.sites))
-        site = recording.sites[self.site]
-        if site.n_heads is None:
-            kind, n = "unit", site.n_units
+        if site := recording.attention_sites.get(self.site):
+            kind, n = "head", site.n_units
+        elif self.site in recording.sites:
+            kind, n = "unit", recording.sites[self.site].n_units
         else:
-            kind, n = "head", site.n_heads
+            names = [*recording.sites, *recording.attention_sites]
+            raise SiteError(unknown_name("site", self.site, names))
         return np.arange(n) if self.units is None else self.units.indices(n, self.site, kind)
 
     def rows(self, recording: Recording) -> list[tuple[int, int]]:

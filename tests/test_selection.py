@@ -187,7 +187,7 @@ def test_rows_and_units(recording):
 
 def test_heads():
     attention = SiteDescription("a/attention", "a", "attention", 12, "float16", n_heads=12)
-    fake = SimpleNamespace(sites={"a/attention": attention})
+    fake = SimpleNamespace(sites={}, attention_sites={"a/attention": attention})
     np.testing.assert_array_equal(Selection.parse("a/attention:5").unit_indices(fake), [5])
     with pytest.raises(SelectionError, match=r"head 12 of a/attention .* 12 heads \(0-11\)"):
         Selection.parse("a/attention:12").unit_indices(fake)

@@ -1,6 +1,7 @@
 """The recording: its plan, its writer, its reader. docs/format.md specifies the file."""
 
 from interp.storage.annotating import AnnotationPlan
+from interp.storage.attention_site import AttentionPlan, AttentionSite
 from interp.storage.export import export
 from interp.storage.plan import PredictionPlan, RecordingPlan, StreamPlan
 from interp.storage.recording import Recording, open_recording
@@ -11,6 +12,8 @@ open = open_recording
 
 __all__ = [
     "AnnotationPlan",
+    "AttentionPlan",
+    "AttentionSite",
     "PredictionPlan",
     "Recording",
     "RecordingPlan",

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from interp.storage import schema
+from interp.storage.attention_layout import read_plans
 from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.packed import PackedStrings
 from interp.storage.plan import RecordingPlan, StreamPlan
@@ -31,6 +32,8 @@ def describe_difference(file: h5py.File, plan: RecordingPlan) -> str:
             return f"the corpus differs: {_stream_difference(file, stream)}"
     if there["sites"] != asked["sites"]:
         return f"the sites differ: {_site_difference(file, plan)}"
+    if there.get("attention") != asked.get("attention"):
+        return f"the attention sites differ: {_attention_difference(file, plan)}"
     if there["schedule"] != asked["schedule"]:
         found = json.loads(file[schema.SCHEDULE].asstr()[()])
         return f"the schedule differs{_change(found, dict(plan.schedule))}"
@@ -65,6 +68,23 @@ def _stream_difference(file: h5py.File, stream: StreamPlan) -> str:
             if texts[i] != text:
                 return f"the text of document {i} ({names[i]!r}) has changed."
     return "its tokens, spans or vocabulary have changed."
+
+
+def _attention_difference(file: h5py.File, plan: RecordingPlan) -> str:
+    there = read_plans(file) if schema.ATTENTION_NAMES in file else {}
+    if gone := [name for name in there if name not in plan.attention]:
+        return f"it records {', '.join(gone[:5])}, which is not asked for now."
+    if new := [name for name in plan.attention if name not in there]:
+        return f"{', '.join(new[:5])} is asked for, but not in the recording."
+    for name, asked in plan.attention.items():
+        found, wanted = there[name].site, asked.site
+        for what in ("form_text", "dtype", "keys"):
+            if getattr(found, what) != getattr(wanted, what):
+                shown = what.removesuffix("_text")
+                return f"{shown} of {name} was {getattr(found, what)}, now {getattr(wanted, what)}."
+        if found != wanted:
+            return f"{name} was {found}, now {wanted}."
+    return "their key ranges, statistics or order have changed."
 
 
 def _site_difference(file: h5py.File, plan: RecordingPlan) -> str:

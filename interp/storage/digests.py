@@ -10,6 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from interp.errors import StorageError
 from interp.sites import SiteDescription
 from interp.storage import schema
+from interp.storage.attention_site import AttentionPlan, AttentionSite
 
 # Parts that say how values came about, not what they are.
 _CIRCUMSTANCES = ("schedule", "model", "provenance")
@@ -73,6 +75,21 @@ def of_sites(sites: Iterable[SiteDescription]) -> str:
     """Return the hash of the descriptions of all sites, in their order."""
     names = ("name", "n_units", "dtype", *schema.SITE_ATTRIBUTES, *schema.OPTIONAL_SITE_ATTRIBUTES)
     return of_json([[getattr(site, name) for name in names] for site in sites])
+
+
+def of_attention(plans: Iterable[AttentionPlan]) -> str:
+    """Return the hash of the descriptions and key ranges of all attention sites."""
+    names = [field.name for field in fields(AttentionSite)]
+    return of_json(
+        [
+            [
+                *(getattr(plan.site, name) for name in names),
+                plan.statistics,
+                hashlib.sha256(np.ascontiguousarray(plan.key_ranges, "<u4").tobytes()).hexdigest(),
+            ]
+            for plan in plans
+        ]
+    )
 
 
 def of_annotation(

@@ -8,6 +8,7 @@ that is done.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
 from typing import Any
@@ -20,12 +21,19 @@ from interp.errors import RecordingError
 from interp.sites import SiteDescription
 from interp.storage import packed, schema
 from interp.storage.annotating import write_annotation
+from interp.storage.attention_layout import MapPlaces, lay_out_attention, read_places
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.plan import RecordingPlan, StreamPlan
 
 
-def lay_out(file: h5py.File, plan: RecordingPlan) -> None:
-    """Fill an empty HDF5 file with everything of a recording but its values."""
+def lay_out(
+    file: h5py.File, plan: RecordingPlan, exact: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Fill an empty HDF5 file with everything of a recording but its values.
+
+    `exact` says how many weights sparse attention sites hold, once that is known; see
+    :func:`interp.storage.attention_layout.lay_out_attention`.
+    """
     file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
     file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
     file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
@@ -45,6 +53,7 @@ def lay_out(file: h5py.File, plan: RecordingPlan) -> None:
         _reserve_site(activations, name, site, plan.n_rows(site))
     if plan.predictions is not None:
         _reserve_predictions(file.create_group(schema.PREDICTIONS), plan)
+    lay_out_attention(file, plan, reserve, exact or {})
     _reserve_progress(file.create_group(schema.PROGRESS), plan)
 
 
@@ -92,8 +101,7 @@ def _reserve_predictions(group: h5py.Group, plan: RecordingPlan) -> None:
 def _reserve_progress(group: h5py.Group, plan: RecordingPlan) -> None:
     for name, rows in plan.segments.items():
         group.create_dataset(f"{schema.SEGMENTS}/{name}", data=rows)
-    n_columns = len(plan.sites) + (3 if plan.predictions is not None else 0)
-    reserve(group, schema.CHECKSUMS, (plan.n_segments, n_columns), np.dtype("<u4"))
+    reserve(group, schema.CHECKSUMS, (plan.n_segments, plan.n_columns), np.dtype("<u4"))
     group.create_dataset(schema.DONE, data=np.zeros(1, "<i8"))
     group.create_dataset(schema.SYNCED, data=np.zeros(1, "<i8"))
     empty = np.zeros(1, f"S{schema.FINGERPRINT_LENGTH}")
@@ -130,13 +138,16 @@ class Layout:
     Parameters
     ----------
     columns : dict of str to RawMatrix
-        Sites in model order, then the parts of the predictions: what each segment fills.
+        Sites in model order, the parts of the predictions, then those of each attention site:
+        what each segment fills.
     segments : dict of str to array, shape (n_segments, 2)
         Rows of each segment by stream.
     checksums, done, synced, fingerprint : RawMatrix
         The progress of the recording.
     digests : dict of str to str
         Hashes of what was fixed beforehand.
+    maps : dict of str to MapPlaces
+        The attention sites.
     """
 
     columns: dict[str, RawMatrix]
@@ -146,6 +157,7 @@ class Layout:
     synced: RawMatrix
     fingerprint: RawMatrix
     digests: dict[str, str]
+    maps: dict[str, MapPlaces]
 
 
 def read_layout(stream: FileIO, file: h5py.File) -> Layout:
@@ -163,6 +175,9 @@ def read_layout(stream: FileIO, file: h5py.File) -> Layout:
         for part in (schema.TOP_ID, schema.TOP_PROBABILITY, schema.LOSS):
             name = f"{schema.PREDICTIONS}/{part}"
             columns[name] = place(file[name])
+    maps = read_places(file, place)
+    for places in maps.values():
+        columns |= {places.column(part): place(file[places.column(part)]) for part in places.parts}
     progress = file[schema.PROGRESS]
     return Layout(
         columns=columns,
@@ -172,6 +187,7 @@ def read_layout(stream: FileIO, file: h5py.File) -> Layout:
         synced=place(progress[schema.SYNCED]),
         fingerprint=place(progress[schema.FINGERPRINT]),
         digests=json.loads(file[schema.DIGESTS].asstr()[()]),
+        maps=maps,
     )
 
 

@@ -17,6 +17,10 @@ from interp.errors import StorageError
 from interp.sites import SiteDescription
 from interp.storage import digests, schema
 from interp.storage.annotating import AnnotationPlan
+from interp.storage.attention_layout import parts_of
+from interp.storage.attention_plan import attention_bytes, check_attention
+from interp.storage.attention_site import AttentionPlan
+from interp.storage.key_ranges import KeyRanges
 from interp.storage.packed import pack
 
 
@@ -186,6 +190,8 @@ class RecordingPlan:
         What is known about the positions beforehand.
     nonfinite : {"refuse", "store"}
         What to do with NaN and infinities that the model itself produced.
+    attention : mapping of str to AttentionPlan
+        Attention sites, in model order. Each segment of their streams must lie in one document.
     """
 
     streams: Sequence[StreamPlan]
@@ -196,6 +202,7 @@ class RecordingPlan:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     annotations: Sequence[AnnotationPlan] = ()
     nonfinite: str = "refuse"
+    attention: Mapping[str, AttentionPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", self._segments_by_stream())
@@ -215,6 +222,16 @@ class RecordingPlan:
         """Return the rows of a site: positions, or documents when it has no position axis."""
         stream = self.stream[site.stream]
         return stream.n_positions if site.per == "position" else stream.n_documents
+
+    @cached_property
+    def n_columns(self) -> int:
+        """Number of things that each segment fills: one checksum each."""
+        maps = sum(len(list(parts_of(item, 1, 1, 1))) for item in self.attention.values())
+        return len(self.sites) + (3 if self.predictions is not None else 0) + maps
+
+    def ranges_of(self, item: AttentionPlan) -> KeyRanges:
+        """Return the key ranges of an attention site, with its documents."""
+        return KeyRanges.of(item.key_ranges, self.stream[item.site.stream].document_start)
 
     def predicted_ids_dtype(self) -> np.dtype:
         """Return the type of the stored ids of predictions."""
@@ -241,7 +258,8 @@ class RecordingPlan:
         if self.predictions is not None:
             row = self.predictions.top_k * (self.predicted_ids_dtype().itemsize + 2) + 4
             total += self.stream[self.predictions.stream].n_positions * row
-        return total + self.n_segments * (16 + 4 * (len(self.sites) + 3)) + 65536
+        total += attention_bytes(self)
+        return total + self.n_segments * (16 + 4 * self.n_columns) + 65536
 
     def part_digests(self) -> dict[str, str]:
         """Return hashes of all parts; all but the provenance must stay the same on resuming."""
@@ -250,6 +268,8 @@ class RecordingPlan:
         parts["sites"] = digests.of_sites(self.sites.values())
         asked = self.predictions
         parts["predictions"] = digests.of_json(asked and [asked.stream, asked.target, asked.top_k])
+        if self.attention:
+            parts["attention"] = digests.of_attention(self.attention.values())
         parts["segments"] = digests.of_segments(self.segments)
         parts["schedule"] = digests.of_json(dict(self.schedule))
         parts["model"] = digests.of_json(self.provenance.get("model"))
@@ -268,7 +288,7 @@ class RecordingPlan:
 
     def _check(self) -> None:
         """Refuse a plan that no file could follow."""
-        if not self.sites:
+        if not self.sites and not self.attention:
             raise StorageError("There is no site to record.")
         if len(self.stream) != len(self.streams) or set(self.stream) != set(self.segments):
             raise StorageError("Every stream needs a name of its own, and segments.")
@@ -278,6 +298,8 @@ class RecordingPlan:
             _check_cover(name, rows, self.stream[name].n_positions)
         for name, site in self.sites.items():
             self._check_site(name, site)
+        for name, item in self.attention.items():
+            check_attention(self, name, item)
         if self.predictions is not None and self.predictions.stream not in self.stream:
             raise StorageError(
                 f"Predictions are about {self.predictions.stream!r}: no such stream."
@@ -296,10 +318,7 @@ class RecordingPlan:
 
     def _check_site(self, name: str, site: SiteDescription) -> None:
         schema.storage_dtype(site.dtype, name)
-        if name != site.name:
-            raise StorageError(f"Site {site.name!r} is listed under the name {name!r}.")
-        if not name or any(part in ("", ".", "..") for part in name.split("/")):
-            raise StorageError(f"{name!r} cannot be the name of a site.")
+        schema.check_site_name(name, site.name)
         if site.stream not in self.stream:
             raise StorageError(f"Site {name!r} belongs to {site.stream!r}, which is no stream.")
         if site.n_units < 1:

@@ -19,6 +19,9 @@ from interp.storage import schema
 from interp.storage.annotating import AnnotationPlan
 from interp.storage.annotations import Annotations
 from interp.storage.arrays import LazyArray
+from interp.storage.attention_layout import read_places
+from interp.storage.attention_reading import AttentionReader
+from interp.storage.attention_site import AttentionSite
 from interp.storage.description import describe
 from interp.storage.hdf5 import open_recording_file, reading
 from interp.storage.layout import read_site, site_names, stream_names
@@ -65,6 +68,8 @@ class Recording:
     path : pathlib.Path
     sites : mapping of str to SiteDescription
         In model order.
+    attention_sites : mapping of str to AttentionSite
+        In model order; `attention` reads their maps.
     streams : mapping of str to Stream
     annotations : mapping of str to Annotation
         Recorded ones, and those that were added beside the recording.
@@ -99,6 +104,7 @@ class Recording:
         progress = file[schema.PROGRESS]
         self._fingerprint = progress[schema.FINGERPRINT][0].decode("ascii", "replace")
         self._missing: dict[str, np.ndarray] = {}
+        self._segments: dict[str, np.ndarray] = {}
         self.n_segments: int = len(progress[schema.CHECKSUMS])
         self.done_segments: int = int(progress[schema.DONE][0])
         if not self.is_complete:
@@ -108,6 +114,11 @@ class Recording:
                     missing[start:stop] = True
                 self._missing[name] = missing
         self._arrays: dict[str, LazyArray] = {}
+        maps = read_places(file, lambda dataset: open_matrix(self._stream, dataset))
+        self.attention_sites: Mapping[str, AttentionSite] = MappingProxyType(
+            {name: places.site for name, places in maps.items()}
+        )
+        self._attention = AttentionReader(self, file, maps)
         self.annotations = Annotations(self, file)
         self.predictions: Predictions | None = None
         if schema.PREDICTIONS in file:
@@ -146,6 +157,11 @@ class Recording:
         """
         if site in self._arrays:
             return self._arrays[site]
+        if site in self.attention_sites:
+            raise SiteError(
+                f"{site} is a map of queries and keys, not a matrix: read "
+                f"recording.attention({site!r}, document=0, head=0)."
+            )
         if site not in self.sites:
             raise SiteError(unknown_name("site", site, self.sites))
         description = self.sites[site]
@@ -161,9 +177,86 @@ class Recording:
 
     def stream_of(self, site: str) -> Stream:
         """Return the stream whose positions are the rows of a site."""
-        if site not in self.sites:
-            raise SiteError(unknown_name("site", site, self.sites))
-        return self.streams[self.sites[site].stream]
+        found = self.sites.get(site) or self.attention_sites.get(site)
+        if found is None:
+            raise SiteError(unknown_name("site", site, [*self.sites, *self.attention_sites]))
+        return self.streams[found.stream]
+
+    def _segment_rows(self, stream: str) -> np.ndarray:
+        """Return the rows of each segment of a stream, (n_segments, 2)."""
+        if stream not in self._segments:
+            self._segments[stream] = self._file[schema.PROGRESS][schema.SEGMENTS][stream][:]
+        return self._segments[stream]
+
+    def attention(
+        self,
+        site: str,
+        document: int | str,
+        head: int | None = None,
+        rows: tuple[int, int] | None = None,
+        keys: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """Return attention weights of one document.
+
+        Parameters
+        ----------
+        site : str
+            One of `attention_sites`.
+        document : int or str
+            Index or name.
+        head : int, optional
+            All heads unless one is named.
+        rows, keys : (int, int), optional
+            First and one-past-last query, and key, counted within the document; all of them
+            unless said. What lies outside is not read.
+
+        Returns
+        -------
+        array of float32, shape (queries, keys) or (n_heads, queries, keys)
+            0 where a query does not see a key, and where ``"top-p"`` kept nothing; NaN in rows
+            that an incomplete recording does not hold.
+
+        Raises
+        ------
+        SiteError
+            If there is no such attention site.
+        SelectionError
+            If there is no such document or head, or rows or keys lie outside the document.
+        StorageError
+            If only statistics were kept.
+        """
+        return self._attention.dense(site, document, head, rows, keys)
+
+    def attention_edges(
+        self, site: str, document: int | str, head: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the stored weights of one head of one document, row after row.
+
+        Returns
+        -------
+        row_start : array of int64, shape (queries + 1,)
+            Query i has entries ``row_start[i]`` to ``row_start[i + 1] - 1`` of the other two.
+        keys : array of int64, shape (n,)
+            Keys within the document, rising in each row.
+        weights : array of float32, shape (n,)
+        """
+        return self._attention.edges(site, document, head)
+
+    def attention_statistics(self, site: str) -> Mapping[str, LazyArray]:
+        """Return the statistics of each row of an attention site that were recorded, by name.
+
+        Each is lazily read, of shape (n_positions, n_heads): ``entropy`` (nats), ``maximum``,
+        ``mean_distance`` and others for the form ``"stats"``; those, ``kept`` and ``kept_mass``
+        for ``"top-p"``; none for ``"full"``, whose maps tell everything.
+        """
+        return self._attention.statistics(site)
+
+    def key_range(self, site: str, document: int | str) -> np.ndarray:
+        """Return which keys each query of a document may see, as (queries, 2) int64.
+
+        First and one-past-last key, counted within the document of the key stream.
+        """
+        return self._attention.key_range(site, document)
 
     def unit(self, site: str, unit_index: int) -> np.ndarray:
         """Return one unit over all positions, shape (n_positions,).
@@ -259,7 +352,7 @@ class Recording:
         Parameters
         ----------
         progress : callable, optional
-            Called with the bytes checked and the bytes in all.
+            Called with the number of checksums compared, and of those in all.
         """
         from interp.storage.verification import verify
 

@@ -33,6 +33,9 @@ ACTIVATIONS = "activations"
 PREDICTIONS = "predictions"
 ANNOTATIONS = "annotations"
 PROGRESS = "progress"
+ATTENTION = "attention"
+ATTENTION_NAMES = "attention_names"
+KEY_RANGES = "key_ranges"
 
 # Inside a stream's group. Lists of strings are packed: bytes in NAME, offsets in NAME_start.
 DOCUMENT_START = "document_start"
@@ -46,6 +49,19 @@ START_SUFFIX = "_start"
 # Attributes of an activation data set.
 SITE_ATTRIBUTES = ("module", "signal", "stream", "per")
 OPTIONAL_SITE_ATTRIBUTES = ("layer", "direction", "n_heads", "key_stream")
+
+# Inside an attention site's group, beside one data set per statistic.
+WEIGHTS = "weights"
+KEY_INDEX = "key_index"
+SEGMENT_START = "segment_start"
+KEPT = "kept"
+KEPT_MASS = "kept_mass"
+ATTR_FORM = "form"
+ATTR_MASS = "mass"
+ATTR_KEYS = "keys"
+ATTR_KEY_RANGES = "key_ranges"
+ATTR_DTYPE = "dtype"
+ATTR_MAX_ERROR = "max_error"
 
 # Inside the predictions group.
 TOP_ID = "top_id"
@@ -109,3 +125,11 @@ def index_dtype(n_values: int) -> np.dtype:
         if n_values <= np.iinfo(dtype).max + 1:
             return np.dtype(dtype)
     return np.dtype("<u8")
+
+
+def check_site_name(name: str, own_name: str) -> None:
+    """Refuse a name under which no data set can be found again."""
+    if name != own_name:
+        raise StorageError(f"Site {own_name!r} is listed under the name {name!r}.")
+    if not name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise StorageError(f"{name!r} cannot be the name of a site.")

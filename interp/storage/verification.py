@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 
 from interp.storage import digests, schema
+from interp.storage.attention_layout import read_plans
+from interp.storage.attention_writing import checksum_in_file
 from interp.storage.digests import checksum, fingerprint
 from interp.storage.hdf5 import reading
 from interp.storage.layout import segment_rows
@@ -87,20 +89,14 @@ def _verify(recording: Recording, progress: Callable[[int, int], None] | None) -
             damages.append(Damage(what))
     stored = recording._file[schema.PROGRESS][schema.CHECKSUMS][: recording.done_segments]
     columns = list(_columns(recording))
-    total = sum(
-        matrix.shape[0] * matrix.shape[1] * matrix.dtype.itemsize for _, matrix, _ in columns
-    )
-    seen = 0
-    for column, (name, matrix, rows) in enumerate(columns):
-        units = np.arange(matrix.shape[1])
+    total = len(columns) * recording.done_segments
+    for column, (name, rows, checksum_of) in enumerate(columns):
         for segment, (start, stop) in enumerate(rows[: recording.done_segments]):
-            values = matrix.read(start, stop, units)
-            seen += values.nbytes
             n_checked += 1
-            if checksum(values) != stored[segment, column]:
+            if checksum_of(segment, (start, stop)) != stored[segment, column]:
                 damages.append(Damage(name, (start, stop)))
             if progress is not None and segment % 64 == 0:
-                progress(seen, total)
+                progress(column * recording.done_segments + segment, total)
     if recording.is_complete:
         n_checked += 1
         if fingerprint(_digests(recording), stored) != recording.fingerprint:
@@ -112,19 +108,37 @@ def _digests(recording: Recording) -> dict[str, str]:
     return json.loads(recording._file[schema.DIGESTS].asstr()[()])
 
 
-def _columns(recording: Recording) -> Iterator[tuple[str, Matrix, list[tuple[int, int]]]]:
-    """Yield the name, the numbers and the rows of each segment of all that has checksums."""
+Checksum = Callable[[int, tuple[int, int]], int]
+
+
+def _columns(recording: Recording) -> Iterator[tuple[str, list[tuple[int, int]], Checksum]]:
+    """Yield all that has checksums: name, rows of each segment, and what gives a checksum."""
     file = recording._file
-    segments = {name: rows[:] for name, rows in file[schema.PROGRESS][schema.SEGMENTS].items()}
+
+    def whole(matrix: Matrix) -> Checksum:
+        units = np.arange(matrix.shape[1])
+        return lambda segment, rows: checksum(matrix.read(*rows, units))
+
     for name, site in recording.sites.items():
         start = recording.streams[site.stream].document_start
-        rows = [segment_rows(site, segment, start) for segment in segments[site.stream]]
-        yield name, open_matrix(recording._stream, file[schema.ACTIVATIONS][name]), rows
+        segments = recording._segment_rows(site.stream)
+        rows = [segment_rows(site, segment, start) for segment in segments]
+        yield name, rows, whole(open_matrix(recording._stream, file[schema.ACTIVATIONS][name]))
     if recording.predictions is not None:
         group = file[schema.PREDICTIONS]
-        rows = [(int(a), int(b)) for a, b in segments[recording.predictions.stream.name]]
+        rows = _pairs(recording._segment_rows(recording.predictions.stream.name))
         for part in (schema.TOP_ID, schema.TOP_PROBABILITY, schema.LOSS):
-            yield f"{schema.PREDICTIONS}/{part}", open_matrix(recording._stream, group[part]), rows
+            matrix = open_matrix(recording._stream, group[part])
+            yield f"{schema.PREDICTIONS}/{part}", rows, whole(matrix)
+    maps = list(recording._attention.columns())
+    matrices = {name: matrix for name, _, _, matrix in maps}
+    for name, places, part, _ in maps:
+        rows = _pairs(recording._segment_rows(places.site.stream))
+        yield name, rows, partial(checksum_in_file, places, part, matrices)
+
+
+def _pairs(rows: np.ndarray) -> list[tuple[int, int]]:
+    return [(int(start), int(stop)) for start, stop in rows]
 
 
 def _fixed_parts(recording: Recording) -> Iterator[tuple[str, Callable[[], bool]]]:
@@ -139,6 +153,8 @@ def _fixed_parts(recording: Recording) -> Iterator[tuple[str, Callable[[], bool]
         yield has(f"stream {name}", partial(_of_stream, group, name))
     rows = {name: rows[:] for name, rows in file[schema.PROGRESS][schema.SEGMENTS].items()}
     yield has("sites", lambda: digests.of_sites(recording.sites.values()))
+    if recording.attention_sites:
+        yield has("attention", lambda: digests.of_attention(read_plans(file).values()))
     yield has("segments", lambda: digests.of_segments(rows))
     yield has("provenance", lambda: digests.of_json(recording.provenance))
     recorded = recording.annotations.recorded()

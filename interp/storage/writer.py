@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import FileIO
 from pathlib import Path
 
@@ -13,19 +13,20 @@ import numpy as np
 
 from interp.errors import RecordingError, StorageError, unknown_name
 from interp.storage import schema
+from interp.storage.attention_writing import MapWriter
 from interp.storage.difference import describe_difference
 from interp.storage.digests import checksum, fingerprint
 from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
 from interp.storage.hdf5 import open_recording_file
 from interp.storage.image import write_hdf5
-from interp.storage.layout import Layout, lay_out, read_layout, segment_rows
+from interp.storage.layout import Layout, lay_out, read_layout
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
+from interp.storage.resuming import checksums_in_file, rows_of
+from interp.storage.target import check_room, check_target
 from interp.wording import size_text
 
-# Room left on the disk, so that the machine does not suffer from a full one.
-_SPARE_BYTES = 64 * 2**20
 _SYNC_INTERVAL_S = 10.0
 
 
@@ -54,6 +55,13 @@ class RecordingWriter:
         self._checksums = np.zeros(shape, "<u4")
         self._written = np.zeros(shape, bool)
         self._column = {name: i for i, name in enumerate(self._layout.columns)}
+        self._maps = MapWriter(
+            self._layout.maps,
+            self._layout.columns,
+            self._guard,
+            self._note,
+            plan.nonfinite == "store",
+        )
         self.done_segments = 0
         self._last_sync = time.monotonic()
 
@@ -78,14 +86,14 @@ class RecordingWriter:
             If the disk is too small.
         """
         path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-        replaced = _check_target(path, overwrite)
-        _check_room(path, plan.n_bytes, replaced)
+        replaced = check_target(path, overwrite)
+        check_room(path, plan.n_bytes, replaced)
         draft = path.with_name(path.name + ".new")
         fd = open_locked(draft, str(path), create=True)
         try:
             write_hdf5(fd, lambda file: lay_out(file, plan))
             os.fsync(fd)
-            _check_target(path, overwrite)
+            check_target(path, overwrite)
             os.replace(draft, path)
         except BaseException as error:
             draft.unlink(missing_ok=True)
@@ -225,13 +233,65 @@ class RecordingWriter:
             )
         return array.astype(dtype)
 
+    def write_attention(
+        self, site: str, segment_index: int, weights: np.ndarray, first_row: int = 0
+    ) -> None:
+        """Write full maps of the rows of one segment, at once or in blocks of rows in order.
+
+        Parameters
+        ----------
+        site : str
+        segment_index : int
+        weights : array, shape (n_heads, n_weights)
+            In the storage type: the weights of each row inside its key range, row after row; see
+            :func:`interp.storage.key_ranges.pack_rows`.
+        first_row : int
+            The row of the segment at which `weights` begin; 0 begins anew.
+
+        Raises
+        ------
+        StorageError
+            If a weight is NaN or infinite (unless the plan stores those), or the disk is full.
+        """
+        rows = self._map_rows(site, segment_index)
+        self._maps.write_rows(site, segment_index, rows, weights, first_row)
+
+    def write_attention_edges(
+        self, site: str, segment_index: int, edges: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write the largest weights of each row of one segment, for the form ``"top-p"``.
+
+        Parameters
+        ----------
+        site : str
+        segment_index : int
+        edges : mapping of str to array
+            ``kept`` and ``kept_mass``, shape (n_rows, n_heads): how many keys of each row, and
+            their mass; ``key_index`` and ``weights``, shape (n_kept,): head after head, row after
+            row, keys rising.
+        """
+        rows = self._map_rows(site, segment_index)
+        self._maps.write_edges(site, segment_index, rows, edges)
+
+    def write_attention_statistics(
+        self, site: str, segment_index: int, values: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write statistics of the rows of one segment, each of shape (n_rows, n_heads)."""
+        rows = self._map_rows(site, segment_index)
+        self._maps.write_matrices(site, segment_index, rows, values)
+
+    def _map_rows(self, site: str, segment_index: int) -> tuple[int, int]:
+        if site not in self._plan.attention:
+            raise RecordingError(unknown_name("attention site", site, self._plan.attention))
+        if segment_index < self.done_segments:
+            raise ValueError(f"segment {segment_index} is committed and does not change any more")
+        stream = self._plan.attention[site].site.stream
+        start, stop = self._layout.segments[stream][segment_index].tolist()
+        return start, stop
+
     def rows(self, site: str, segment_index: int) -> tuple[int, int]:
         """Return the first and one-past-last row of a site that a segment fills."""
-        description = self._plan.sites[site]
-        segment = self._layout.segments[description.stream][segment_index]
-        return segment_rows(
-            description, segment, self._plan.stream[description.stream].document_start
-        )
+        return rows_of(self._plan, self._layout, site, segment_index)
 
     def commit(self, done_segments: int) -> None:
         """Make the segments before `done_segments` part of the recording.
@@ -279,8 +339,12 @@ class RecordingWriter:
             raise ValueError(f"segment {segment_index} is committed and does not change any more")
         stored = np.ascontiguousarray(stored)
         self._guard(self._layout.columns[name].write_rows, start, stored)
+        self._note(name, segment_index, checksum(stored))
+
+    def _note(self, name: str, segment_index: int, value: int) -> None:
+        """Note the checksum of what a segment has put into a column."""
         cell = segment_index, self._column[name]
-        self._checksums[cell] = checksum(stored)
+        self._checksums[cell] = value
         self._written[cell] = True
 
     def _guard(self, action: Callable[..., None], *arguments: object) -> None:
@@ -317,48 +381,11 @@ class RecordingWriter:
         synced = int(layout.synced.read(0, 1, np.array([0]))[0, 0])
         stored = layout.checksums.read(0, done, np.arange(len(self._column)))
         good = synced
-        while good < done and np.array_equal(self._checksums_in_file(good), stored[good]):
+        while good < done:
+            found = checksums_in_file(self._plan, layout, good)
+            if not np.array_equal(found, stored[good]):
+                break
             good += 1
         self._checksums[:good] = stored[:good]
         self._written[:good] = True
         self.done_segments = good
-
-    def _checksums_in_file(self, segment_index: int) -> np.ndarray:
-        """Return the checksums of what the file holds for one segment."""
-        found = np.zeros(len(self._column), "<u4")
-        for name, i in self._column.items():
-            if name in self._plan.sites:
-                start, stop = self.rows(name, segment_index)
-            else:
-                assert self._plan.predictions is not None
-                rows = self._layout.segments[self._plan.predictions.stream]
-                start, stop = rows[segment_index].tolist()
-            matrix = self._layout.columns[name]
-            found[i] = checksum(matrix.read(start, stop, np.arange(matrix.shape[1])))
-        return found
-
-
-def _check_target(path: Path, overwrite: bool) -> int:
-    """Refuse a path that cannot or must not be written; return the bytes it would give back."""
-    if not path.parent.is_dir():
-        raise RecordingError(f"There is no directory {path.parent} to write {path.name} into.")
-    if path.is_dir():
-        raise RecordingError(f"{path} is a directory; give the recording a file's name.")
-    if not path.exists():
-        return 0
-    if not overwrite:
-        raise RecordingError(
-            f"{path} exists already. Resume it, overwrite it on purpose, or choose another name."
-        )
-    os.close(open_locked(path, str(path)))
-    return path.stat().st_blocks * 512
-
-
-def _check_room(path: Path, needed: int, replaced: int) -> None:
-    """Refuse a recording that does not fit on the disk."""
-    free = shutil.disk_usage(path.parent).free + replaced
-    if needed + _SPARE_BYTES > free:
-        raise StorageError(
-            f"The recording takes {size_text(needed)}, but only {size_text(free)} are free for "
-            f"{path}. Record fewer sites or documents, or choose another disk."
-        )

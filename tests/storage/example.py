@@ -16,6 +16,7 @@ from interp.storage import (
     RecordingWriter,
     StreamPlan,
 )
+from tests.storage.maps import Maps
 
 ALPHABET = 'abc "é\n\0🙂#'
 
@@ -74,6 +75,7 @@ class Example:
     predictions: PredictionPlan | None
     seed: int = 0
     annotations: tuple[AnnotationPlan, ...] = ()
+    maps: tuple[Maps, ...] = ()
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -102,6 +104,7 @@ class Example:
             "provenance": {"model": {"spec": "zoo:x", "weights": "abc"}, "seed": self.seed},
             "schedule": {"batch_size": 4, "window": 7},
             "annotations": self.annotations,
+            "attention": {maps.site.name: maps.plan for maps in self.maps},
         }
         return RecordingPlan(**{**given, **changes})
 
@@ -115,6 +118,13 @@ class Example:
             writer.write_predictions(
                 index, self.top_ids[rows], self.top_probabilities[rows], self.loss[rows]
             )
+        for maps in self.maps:
+            stream = writer._plan.stream[maps.site.stream]
+            start, stop = self.segments[maps.site.stream][index].tolist()
+            last = np.searchsorted(stream.document_start, start, side="right") - 1
+            document = min(int(last), stream.n_documents - 1)
+            begin = int(stream.document_start[document])
+            maps.write(writer, index, document, start - begin, stop - begin)
 
     def finish(self, writer: RecordingWriter, per_commit: int = 1) -> None:
         """Write all that is left, committing after every few segments."""
@@ -145,6 +155,23 @@ class Example:
                 found.top_probabilities[:], self.top_probabilities.astype("f2")
             )
             np.testing.assert_array_equal(found.loss[:], self.loss)
+        assert list(recording.attention_sites) == [maps.site.name for maps in self.maps]
+        for maps in self.maps:
+            self._check_maps(recording, maps)
+
+    @staticmethod
+    def _check_maps(recording: Recording, maps: Maps) -> None:
+        name = maps.site.name
+        assert recording.attention_sites[name] == maps.site
+        start = recording.streams[maps.site.stream].document_start
+        for document, weights in enumerate(maps.weights):
+            if maps.site.form != "stats":
+                found = recording.attention(name, document)
+                np.testing.assert_array_equal(found, maps.expected(document), strict=True)
+            rows = slice(start[document], start[document + 1])
+            for what, values in maps.statistics(document, 0, weights.shape[1]).items():
+                found = recording.attention_statistics(name)[what][rows]
+                np.testing.assert_array_equal(found, values, strict=True)
 
 
 def cut(n_positions: int, size: int, shuffle: bool = False) -> np.ndarray:
@@ -152,6 +179,18 @@ def cut(n_positions: int, size: int, shuffle: bool = False) -> np.ndarray:
     edges = [*range(0, n_positions, size), n_positions]
     rows = np.array(list(zip(edges[:-1], edges[1:], strict=True)))
     return rows[np.random.default_rng(1).permutation(len(rows))] if shuffle else rows
+
+
+def by_document(lengths: list[int], size: int, shuffle: bool = False) -> np.ndarray:
+    """Segments of at most `size` rows, each in one document."""
+    edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+    rows = [
+        (start, min(start + size, stop))
+        for begin, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start in range(begin, stop, size)
+    ]
+    found = np.array(rows)
+    return found[np.random.default_rng(1).permutation(len(found))] if shuffle else found
 
 
 def small(lengths: tuple[int, ...] = (9, 4, 1, 12), size: int = 5, **more: object) -> Example:
