@@ -27,10 +27,17 @@ def shrink(weights: np.ndarray, size: int) -> np.ndarray:
     A mean would wash out the thin diagonals and columns by which heads are told apart.
     """
     for axis in (0, 1):
-        n = weights.shape[axis]
-        if n > size:
-            edges = (np.arange(size) * n) // size
-            weights = np.maximum.reduceat(weights, edges, axis=axis)
+        factor = -(-weights.shape[axis] // size)
+        if factor > 1:
+            rows = weights if axis == 0 else weights.T
+            # The whole cells at once, stride by stride; what is left over at the end by itself.
+            whole = len(rows) // factor * factor
+            cells = rows[0:whole:factor].copy()
+            for shift in range(1, factor):
+                np.maximum(cells, rows[shift:whole:factor], out=cells)
+            if whole < len(rows):
+                cells = np.concatenate([cells, rows[whole:].max(0, keepdims=True)])
+            weights = cells if axis == 0 else cells.T
     return weights
 
 
@@ -53,28 +60,26 @@ def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> di
         number of positions between query and key; ``largest``: the largest weight. NaN where
         no row has any weight.
     """
-    rows = weights.astype(np.float64)
-    total = rows.sum(1)
+    total = weights.sum(1, dtype=np.float64)
     kept = total > 1e-6
     if not kept.any():
         return dict.fromkeys(METRICS, float("nan"))
-    rows, total = rows[kept], total[kept]
-    share = rows / total[:, None]
+    rows, total = weights[kept], total[kept]
     visible = np.maximum((rows > 0).sum(1), 1)
-    plogp = np.where(share > 0, share * np.log(np.maximum(share, 1e-30)), 0.0)
-    entropy = np.divide(
-        -plogp.sum(1), np.log(visible), out=np.zeros(len(rows)), where=visible > 1
-    )
+    # Of the row divided by its sum s: ln s - (Σ w ln w) / s.
+    plogp = (rows * np.log(np.maximum(rows, np.float32(1e-30)))).sum(1, dtype=np.float64)
+    nats = np.log(total) - plogp / total
+    entropy = np.divide(nats, np.log(visible), out=np.zeros(len(rows)), where=visible > 1)
     queries = queries_first + np.flatnonzero(kept)
     keys = keys_first + np.arange(weights.shape[1])
-    apart = np.abs(queries[:, None] - keys[None, :])
+    apart = np.abs(queries[:, None] - keys[None, :]).astype(np.float32)
     return {
         "entropy": float(entropy.mean()),
-        "first": float(rows[:, 0].mean()),
+        "first": float(rows[:, 0].mean(dtype=np.float64)),
         "previous": _on_offset(rows, queries - 1 - keys_first),
         "same": _on_offset(rows, queries - keys_first),
-        "distance": float((share * apart).sum(1).mean()),
-        "largest": float(rows.max(1).mean()),
+        "distance": float((np.einsum("qk,qk->q", rows, apart) / total).mean()),
+        "largest": float(rows.max(1).mean(dtype=np.float64)),
     }
 
 

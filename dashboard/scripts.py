@@ -29,9 +29,19 @@ SCRIPTS = [
     "heat_map.js",
     "unit_card.js",
     "unit_list.js",
+    "attention_math.js",
+    "attention_data.js",
+    "head_grid.js",
+    "head_matrix.js",
+    "head_lines.js",
+    "attention_graph.js",
+    "query_key.js",
+    "attention_steps.js",
+    "attention_patches.js",
+    "attention_page.js",
     "overview.js",
     "messages.js",
     "glue.js",
 ]
 
-STYLES = ["theme.css", "frame.css", "coloured_text.css", "views.css"]
+STYLES = ["theme.css", "frame.css", "coloured_text.css", "views.css", "attention.css"]

@@ -64,6 +64,10 @@ class UnitCard(NativeComponent):
     _prop_names = ["id", "className", "listId"]
 
 
+class Attention(NativeComponent):
+    """All heads of a document, and one head in several forms."""
+
+
 class Overview(NativeComponent):
     """What is in the recording and where it comes from."""
 

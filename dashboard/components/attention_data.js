@@ -13,7 +13,8 @@
   const { selection, LruMap } = interp;
   const { getBuffer, getJson, guarded } = interp.requests;
   const { readHeader, fromHalves } = interp.attentionMath;
-  const { kinds, oneOf } = { kinds: interp.urlState.kinds, oneOf: interp.urlState.oneOf || interp.urlState.kinds.oneOf };
+  const { kinds } = interp.urlState;
+  const { oneOf } = kinds;
 
   const METRICS = ['entropy', 'first', 'previous', 'same', 'distance', 'largest'];
   const LOOKS = ['matrix', 'lines', 'graph', 'query', 'steps', 'patches'];
@@ -211,6 +212,12 @@
         return { ...head, codes };
       });
       selection.set({ headGrid: { heads, name: wanted } });
+      // The pictures are on screen before the numbers are asked for.
+      const numbers = await getJson(`${about.key}/heads_in_numbers`, parameters);
+      const { headGrid } = selection.get();
+      if (!headGrid || headGrid.name !== wanted) return;
+      const rows = heads.map((/** @type {any} */ head, /** @type {number} */ i) => ({ ...head, ...numbers.heads[i] }));
+      selection.set({ headGrid: { heads: rows, name: wanted, hasNumbers: true } });
     });
   }
 

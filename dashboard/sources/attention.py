@@ -48,6 +48,11 @@ class AttentionSource(Protocol):
         """Recorded attention, in model order."""
         ...
 
+    @property
+    def vector_sites(self) -> frozenset[str]:
+        """Names of the query, key and value sites that were recorded."""
+        ...
+
     def attention(
         self, site: str, document: int, head: int, queries: Window, keys: Window
     ) -> np.ndarray:
@@ -68,6 +73,24 @@ class AttentionSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ImageSource(Protocol):
+    """The part of a source that the image view reads."""
+
+    @property
+    def image_streams(self) -> Sequence[str]:
+        """Streams whose documents are images."""
+        ...
+
+    def image(self, stream: str, document: int) -> np.ndarray:
+        """Return (height, width, 3) uint8, the image as the model saw it."""
+        ...
+
+    def rectangles(self, stream: str, document: int) -> np.ndarray:
+        """Return (n, 4) left, top, right, bottom in pixels; empty for a class token."""
+        ...
+
+
 class AttentionMemorySource(MemorySource):
     """A source in memory that holds attention too, for tests, benchmarks and notebooks.
 
@@ -81,6 +104,8 @@ class AttentionMemorySource(MemorySource):
         Sites with units.
     vectors : mapping of str to sequence of array, optional
         ``"h.0.attn/query"`` to one array (n_heads, positions, head_dim) per document.
+    images : sequence of (array (height, width, 3), array (n, 4)), optional
+        Image and rectangles of each document.
     **rest
         As for :class:`MemorySource`.
     """
@@ -91,11 +116,13 @@ class AttentionMemorySource(MemorySource):
         maps: Mapping[str, Sequence[np.ndarray]],
         sites: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Sequence[np.ndarray]] | None = None,
+        images: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
         **rest: Any,
     ) -> None:
         super().__init__(documents, sites or {}, **rest)
         self._maps = maps
         self._vectors = vectors or {}
+        self._images = images
         stream = next(iter(self.streams))
         self._attention_sites = {
             name: AttentionInfo(name, name.rpartition("/")[0], found[0].shape[0], stream, stream)
@@ -106,6 +133,26 @@ class AttentionMemorySource(MemorySource):
     def attention_sites(self) -> Mapping[str, AttentionInfo]:
         """Recorded attention, in the order given."""
         return self._attention_sites
+
+    @property
+    def vector_sites(self) -> frozenset[str]:
+        """Sites whose queries, keys or values are here."""
+        return frozenset(self._vectors)
+
+    @property
+    def image_streams(self) -> Sequence[str]:
+        """The one stream, if there are images."""
+        return list(self.streams) if self._images else []
+
+    def image(self, stream: str, document: int) -> np.ndarray:
+        """Return (height, width, 3) uint8."""
+        assert self._images is not None
+        return np.asarray(self._images[document][0], np.uint8)
+
+    def rectangles(self, stream: str, document: int) -> np.ndarray:
+        """Return (n, 4) left, top, right, bottom."""
+        assert self._images is not None
+        return np.asarray(self._images[document][1])
 
     def attention(
         self, site: str, document: int, head: int, queries: Window, keys: Window

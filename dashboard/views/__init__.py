@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from dashboard.views import heat_map, overview, states, text, units
+from dashboard.views import attention, heat_map, overview, states, text, units
 
 VIEWS: list[ModuleType] = [
     text,
     states,
     heat_map,
     units,
+    attention,
     overview,
 ]
 

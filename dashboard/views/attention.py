@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from dashboard.attention import METRICS, halves, head_metrics, pack, roots, scor
 from dashboard.components import Attention
 from dashboard.payloads import rounded
 from dashboard.queries import Query, QueryError
-from dashboard.sources.attention import AttentionInfo, AttentionSource
+from dashboard.sources.attention import AttentionInfo, AttentionSource, ImageSource
 from interp.errors import unknown_name
 
 TITLE = "Attention"
@@ -25,7 +25,7 @@ AREA = "page"
 
 MAX_TOKENS = 1_024
 MAX_BYTES = 2_000_000
-THUMBNAIL = 64
+THUMBNAIL = 48
 
 
 def layout() -> Component:
@@ -95,34 +95,45 @@ def attention_sites(query: Query) -> Response:
             "keyStream": site.key_stream,
             "form": site.form,
             "mass": site.mass,
-            "hasVectors": f"{site.module}/query" in getattr(source, "vector_sites", ()),
+            "hasVectors": isinstance(source, AttentionSource)
+            and {f"{site.module}/query", f"{site.module}/key"} <= source.vector_sites,
         }
         for site in sites.values()
     ]
-    return json_answer({"sites": rows, "metrics": METRICS})
+    images = list(source.image_streams) if isinstance(source, ImageSource) else []
+    return json_answer({"sites": rows, "metrics": METRICS, "imageStreams": images})
 
 
-def heads(query: Query) -> Response:
-    """Thumbnails and metrics of every head for one window of a document."""
-    source = _source(query)
-    rows: list[dict[str, Any]] = []
-    pictures: list[np.ndarray] = []
+def _every_head(
+    query: Query, source: AttentionSource
+) -> Iterator[tuple[str, int, np.ndarray, int, int]]:
+    """Yield site, head, map in the window, first query and first key, of every head."""
     for site in source.attention_sites.values():
         if site.form == "stats":
             continue
         document, queries, keys = _windows(query, site)
         for head in range(site.n_heads):
             weights = source.attention(site.name, document, head, queries, keys)
-            small = roots(shrink(weights, THUMBNAIL))
-            metrics = head_metrics(weights, keys[0], queries[0])
-            rows.append({"site": site.name, "head": head, "shape": small.shape} | rounded_all(metrics))
-            pictures.append(small)
+            yield site.name, head, weights, queries[0], keys[0]
+
+
+def heads(query: Query) -> Response:
+    """Thumbnails of every head for one window of a document, as codes of `roots`."""
+    rows: list[dict[str, Any]] = []
+    pictures: list[np.ndarray] = []
+    for site, head, weights, *_ in _every_head(query, _source(query)):
+        pictures.append(roots(shrink(weights, THUMBNAIL)))
+        rows.append({"site": site, "head": head, "shape": pictures[-1].shape})
     return raw_answer(pack({"heads": rows}, pictures))
 
 
-def rounded_all(values: dict[str, float]) -> dict[str, float | None]:
-    """Return values with four digits, None for NaN, which JSON does not know."""
-    return {name: None if np.isnan(v) else round(v, 4) for name, v in values.items()}
+def heads_in_numbers(query: Query) -> Response:
+    """What every head does in one window of a document."""
+    rows = [
+        {"site": site, "head": head} | head_metrics(weights, first_key, first_query)
+        for site, head, weights, first_query, first_key in _every_head(query, _source(query))
+    ]
+    return json_answer({"heads": rows})
 
 
 def attention_map(query: Query) -> Response:
@@ -221,11 +232,28 @@ def query_key(query: Query) -> Response:
     )
 
 
+def image(query: Query) -> Response:
+    """One document's image as RGB bytes, and where its patches lie."""
+    source = query.shelf.source
+    stream = query.stream()
+    if not isinstance(source, ImageSource) or stream.name not in source.image_streams:
+        raise QueryError(f"The documents of the stream {stream.name} are no images.", 404)
+    document = query.integer("document", 0, high=max(0, stream.n_documents - 1))
+    picture = source.image(stream.name, document)
+    header = {
+        "shape": picture.shape,
+        "rectangles": source.rectangles(stream.name, document).tolist(),
+    }
+    return raw_answer(pack(header, [picture]))
+
+
 ROUTES: dict[str, Callable[[Query], Response]] = {
     "attention_sites": attention_sites,
     "heads": heads,
+    "heads_in_numbers": heads_in_numbers,
     "attention_map": attention_map,
     "attention_layers": attention_layers,
     "place": place,
     "query_key": query_key,
+    "image": image,
 }

@@ -1,0 +1,215 @@
+// @ts-check
+/** HeadGrid: every head of every layer as a thumbnail; hovering previews a head, a click locks it. */
+(function () {
+  'use strict';
+  const React = window.React;
+  const h = React.createElement;
+  const { interp } = globalThis;
+  const { selection, useSelection, attention } = interp;
+  const { colourAt, formatValue, toCss, toPixel } = interp.colour;
+
+  const GAP = 4;
+  const BAR = 4; // under each thumbnail, where a metric tints it
+  const TOP = 16;
+  const LEFT = 26;
+
+  /** Names and meanings of what heads are sorted by; see dashboard/attention.py. */
+  const METRIC_TEXT = {
+    entropy: ['entropy', 'how spread out a row is: 0 one key, 1 all keys alike'],
+    first: ['first token', 'weight on the first token of the window'],
+    previous: ['previous token', 'weight on the position before'],
+    same: ['itself', 'weight on the position itself'],
+    distance: ['distance', 'mean number of positions between query and key'],
+    largest: ['confidence', 'largest weight of a row'],
+  };
+
+  /** How far a metric reaches to the right of its bar, 0 to 1. */
+  function share(/** @type {any[]} */ heads, /** @type {string} */ metric, /** @type {number|null|undefined} */ value) {
+    if (value === null || value === undefined) return 0;
+    if (metric !== 'distance') return Math.max(0, Math.min(1, value));
+    return value / Math.max(1e-9, ...heads.map((head) => head.distance || 0));
+  }
+
+  /** Pixels of all 256 codes. A code is the square root of a weight, and is shown as it is: a thumbnail tells patterns. */
+  const codePixels = (/** @type {string} */ theme) => Uint32Array.from({ length: 256 }, (_, code) => toPixel(colourAt(code / 255, theme, 'oneSided')));
+
+  /** Where each head stands: rows are layers, or the heads in their order from left to right. */
+  function arrange(/** @type {any[]} */ heads, /** @type {string} */ order, /** @type {number} */ width) {
+    const sites = [...new Set(heads.map((head) => head.site))];
+    const perRow = Math.max(...sites.map((site) => heads.filter((head) => head.site === site).length));
+    const cell = Math.max(22, Math.min(72, Math.floor((width - LEFT) / perRow) - GAP));
+    if (order === 'model') {
+      return { cell, sites, rows: sites.length, perRow, places: heads.map((head) => ({ head, row: sites.indexOf(head.site), column: head.head })) };
+    }
+    const rank = (/** @type {number|null|undefined} */ value) => (value === null || value === undefined ? -1 : value);
+    // Sorted heads fill the rows; those without a number come last.
+    const sorted = [...heads].sort((a, b) => rank(b[order]) - rank(a[order]));
+    return { cell, sites: null, perRow, rows: Math.ceil(heads.length / perRow), places: sorted.map((head, i) => ({ head, row: Math.floor(i / perRow), column: i % perRow })) };
+  }
+
+  class GridController {
+    constructor(/** @type {HTMLElement} */ root) {
+      this.root = root;
+      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      /** @type {any} */ this.layout = null;
+      this.stops = [
+        selection.subscribe(['headGrid', 'order', 'tint', 'asite', 'head', 'hoverHead', 'theme', 'systemTheme', 'view'], () => this.draw()),
+      ];
+      const observer = new ResizeObserver(() => this.draw());
+      observer.observe(root);
+      this.stops.push(() => observer.disconnect());
+      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
+      this.canvas.addEventListener('mouseleave', () => this.preview(null));
+      this.canvas.addEventListener('click', (event) => {
+        const found = this.under(event);
+        if (found) attention.chooseHead(found.site, found.head);
+      });
+      root.addEventListener('keydown', (event) => this.keyed(event));
+      this.draw();
+    }
+
+    close() {
+      this.stops.forEach((stop) => stop());
+      clearTimeout(this.timer);
+    }
+
+    draw() {
+      const { headGrid, order, tint, asite, head, hoverHead } = selection.get();
+      if (!headGrid || !headGrid.heads.length || !this.root.offsetParent) return;
+      const theme = selection.theme();
+      const layout = arrange(headGrid.heads, order, this.root.clientWidth - 14);
+      this.layout = layout;
+      const scale = window.devicePixelRatio || 1;
+      const pitch = layout.cell + GAP + (tint === 'none' ? 0 : BAR);
+      const [width, height] = [LEFT + layout.perRow * (layout.cell + GAP), TOP + layout.rows * pitch];
+      Object.assign(this.canvas, { width: width * scale, height: height * scale });
+      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+      context.scale(scale, scale);
+      context.imageSmoothingQuality = 'high';
+      const style = getComputedStyle(this.root);
+      const pixels = codePixels(theme);
+      for (const place of layout.places) this.drawHead(context, place, pitch, pixels, tint, theme, style);
+      this.drawLabels(context, layout, pitch, style);
+      this.drawFrame(context, pitch, asite, head, style.getPropertyValue('--accent'), 2);
+      if (hoverHead) this.drawFrame(context, pitch, hoverHead.site, hoverHead.head, style.getPropertyValue('--cursor'), 1);
+      this.pitch = pitch;
+      this.root.dataset.painted = `${headGrid.name}|${order}|${tint}|${headGrid.hasNumbers ? 'numbers' : ''}`;
+    }
+
+    drawHead(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ { head, row, column }, /** @type {number} */ pitch, /** @type {Uint32Array} */ pixels, /** @type {string} */ tint, /** @type {string} */ theme, /** @type {CSSStyleDeclaration} */ style) {
+      const [rows, columns] = head.shape;
+      const picture = new OffscreenCanvas(columns, rows);
+      const inside = /** @type {OffscreenCanvasRenderingContext2D} */ (picture.getContext('2d'));
+      const image = inside.createImageData(columns, rows);
+      const out = new Uint32Array(image.data.buffer);
+      for (let i = 0; i < out.length; i++) out[i] = pixels[head.codes[i]];
+      inside.putImageData(image, 0, 0);
+      const [x, y] = [LEFT + column * (this.layout.cell + GAP), TOP + row * pitch];
+      context.imageSmoothingEnabled = columns > this.layout.cell * (window.devicePixelRatio || 1);
+      context.drawImage(picture, x, y, this.layout.cell, this.layout.cell);
+      context.strokeStyle = style.getPropertyValue('--line');
+      context.lineWidth = 1;
+      context.strokeRect(x - 0.5, y - 0.5, this.layout.cell + 1, this.layout.cell + 1);
+      if (tint !== 'none') {
+        context.fillStyle = toCss(colourAt(1, theme, 'loss'));
+        context.fillRect(x, y + this.layout.cell + 2, this.layout.cell * share(selection.get().headGrid.heads, tint, head[tint]), BAR - 1);
+      }
+    }
+
+    drawLabels(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ layout, /** @type {number} */ pitch, /** @type {CSSStyleDeclaration} */ style) {
+      context.fillStyle = style.getPropertyValue('--quiet');
+      context.font = `11px ${style.fontFamily}`;
+      context.textBaseline = 'middle';
+      context.textAlign = 'right';
+      if (layout.sites) {
+        for (let row = 0; row < layout.rows; row++) context.fillText(String(row), LEFT - 6, TOP + row * pitch + layout.cell / 2);
+        context.textAlign = 'center';
+        const every = layout.cell < 24 ? 2 : 1;
+        for (let i = 0; i < layout.perRow; i += every) context.fillText(String(i), LEFT + i * (layout.cell + GAP) + layout.cell / 2, TOP / 2);
+      }
+    }
+
+    drawFrame(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ pitch, /** @type {string} */ site, /** @type {number} */ head, /** @type {string} */ colour, /** @type {number} */ width) {
+      const place = this.layout.places.find((/** @type {any} */ p) => p.head.site === site && p.head.head === head);
+      if (!place) return;
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      const [x, y] = [LEFT + place.column * (this.layout.cell + GAP), TOP + place.row * pitch];
+      context.strokeRect(x - 1.5, y - 1.5, this.layout.cell + 3, this.layout.cell + 3);
+    }
+
+    /** The head under the pointer. */
+    under(/** @type {MouseEvent} */ event) {
+      if (!this.layout) return null;
+      const box = this.canvas.getBoundingClientRect();
+      const column = Math.floor((event.clientX - box.left - LEFT) / (this.layout.cell + GAP));
+      const row = Math.floor((event.clientY - box.top - TOP) / (this.pitch || 1));
+      const place = this.layout.places.find((/** @type {any} */ p) => p.row === row && p.column === column);
+      return place ? place.head : null;
+    }
+
+    moved(/** @type {MouseEvent} */ event) {
+      const found = this.under(event);
+      clearTimeout(this.timer);
+      // A pointer on its way elsewhere should not fetch every head it crosses.
+      this.timer = setTimeout(() => this.preview(found), found ? 40 : 0);
+    }
+
+    preview(/** @type {any} */ found) {
+      clearTimeout(this.timer);
+      selection.set({ hoverHead: found ? { site: found.site, head: found.head } : null });
+    }
+
+    /** Arrow keys walk through the grid as it stands. */
+    keyed(/** @type {KeyboardEvent} */ event) {
+      const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+      if (!by || !this.layout) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const { asite, head } = selection.get();
+      const { places } = this.layout;
+      const now = places.find((/** @type {any} */ p) => p.head.site === asite && p.head.head === head);
+      const next = now && places.find((/** @type {any} */ p) => p.row === now.row + by[0] && p.column === now.column + by[1]);
+      if (next) selection.set({ asite: next.head.site, head: next.head.head, heads: null, hoverHead: null });
+    }
+  }
+
+  /** What the shown head does in the window, in numbers. */
+  function HeadCard() {
+    const { headGrid } = useSelection(['headGrid', 'asite', 'head', 'hoverHead', 'attention']);
+    const shown = attention.shownHead();
+    if (!shown) return null;
+    const row = headGrid && headGrid.heads.find((/** @type {any} */ head) => head.site === shown.site.name && head.head === shown.head);
+    const numbers = attention.METRICS.map((/** @type {'entropy'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
+      h('dt', null, METRIC_TEXT[metric][0]), h('dd', null, row ? formatValue(row[metric], metric === 'distance' ? 1 : 2) : '–')));
+    return h('div', { className: 'head-card' },
+      h('h2', null, `Head ${shown.head}`, h('span', { className: 'quiet head-site', title: shown.site.name }, shown.site.module)),
+      h('dl', { className: 'numbers' }, numbers),
+      h('p', { className: 'quiet head-note' }, 'Means over the rows of the window in sight.'));
+  }
+
+  function HeadTools() {
+    const { order, tint } = useSelection(['order', 'tint']);
+    const options = attention.METRICS.map((/** @type {'entropy'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]));
+    const set = (/** @type {string} */ key) => (/** @type {any} */ event) => selection.set({ [key]: event.target.value }, { push: true });
+    return h('div', { className: 'bar' },
+      h('label', { className: 'inline' }, 'Sort', h('select', { value: order, onChange: set('order') }, h('option', { value: 'model' }, 'layers × heads'), options)),
+      h('label', { className: 'inline' }, 'Bars', h('select', { value: tint, onChange: set('tint') }, h('option', { value: 'none' }, 'none'), options)));
+  }
+
+  function HeadGrid() {
+    const ref = React.useRef(null);
+    const { headGrid } = useSelection(['headGrid']);
+    React.useEffect(() => {
+      const controller = new GridController(ref.current);
+      ref.current.controller = controller;
+      return () => controller.close();
+    }, []);
+    return h('div', { className: 'head-grid', ref, tabIndex: 0, role: 'region', 'aria-label': 'All heads: arrow keys choose one' },
+      !headGrid && h('p', { className: 'quiet' }, 'Loading heads …'),
+      h('canvas', { role: 'img', 'aria-label': 'Thumbnails of all heads, layers as rows' }));
+  }
+
+  Object.assign(interp, { HeadGrid, HeadCard, HeadTools, arrangeHeads: arrange });
+})();

@@ -1,0 +1,251 @@
+// @ts-check
+/**
+ * HeadLines: queries on the left, keys on the right, a line for each weight that matters; one colour a
+ * head. Only the fewest edges are drawn that explain a share of each row, and it says so.
+ */
+(function () {
+  'use strict';
+  const React = window.React;
+  const h = React.createElement;
+  const { interp } = globalThis;
+  const { selection, useSelection, attention } = interp;
+  const { edgesByMass } = interp.attentionMath;
+
+  const ROW = 18;
+  const COLUMN = 210; // room for tokens on each side
+  const MOST = 256; // tokens beyond which a line view tells nothing
+  const PLENTY = 64; // tokens beyond which it says that lines are pruned
+  /** Twelve colours that stay apart, also for colour-blind readers when neighbours differ in lightness. */
+  const COLOURS = ['#2f5fd0', '#d9730d', '#0f8f74', '#9c4fc4', '#b8860b', '#0b7fab', '#c2416c', '#5b6b7a', '#6a8f1f', '#8c5a3c', '#4b4fc9', '#1f9e9e'];
+  const KEYS = ['mapCount', 'place', 'keyPlace', 'asite', 'head', 'heads', 'hoverHead', 'look', 'theme', 'systemTheme', 'mass', 'bare', 'pos', 'key', 'hoverCell', 'view'];
+
+  const colourOfHead = (/** @type {number} */ head) => COLOURS[head % COLOURS.length];
+
+  /** Heads whose lines are drawn: a previewed one alone, else those picked, else the chosen one. */
+  function shownHeads() {
+    const { hoverHead, heads } = selection.get();
+    const shown = attention.shownHead();
+    if (!shown) return [];
+    return hoverHead || !heads || !heads.length ? [shown.head] : heads.filter((/** @type {number} */ head) => head < shown.site.nHeads);
+  }
+
+  class LinesController {
+    constructor(/** @type {HTMLElement} */ root) {
+      this.root = root;
+      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      this.cache = new interp.LruMap(60);
+      this.stops = [selection.subscribe(KEYS, () => this.draw())];
+      const observer = new ResizeObserver(() => this.draw());
+      observer.observe(root);
+      this.stops.push(() => observer.disconnect());
+      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
+      this.canvas.addEventListener('mouseleave', () => selection.set({ hoverCell: null, hoverPos: null }));
+      this.canvas.addEventListener('click', (event) => this.clicked(event));
+      this.draw();
+    }
+
+    close() {
+      this.stops.forEach((stop) => stop());
+    }
+
+    /** The edges of one head, kept until something they depend on changes. */
+    edges(/** @type {any} */ site, /** @type {number} */ head, /** @type {any} */ map) {
+      const { mass, bare, place, keyPlace } = selection.get();
+      const name = `${site.name}|${head}|${mass}|${bare}|${place.document}|${place.start}|${keyPlace.start}|${map.queries}`;
+      let found = this.cache.get(name);
+      if (!found) {
+        found = edgesByMass(map.weights, map.queries, map.keys, mass, {
+          skipKey: (k) => interp.isHiddenToken(keyPlace, k, bare),
+          skipQuery: (q) => interp.isHiddenToken(place, q, bare),
+        });
+        this.cache.set(name, found);
+      }
+      return found;
+    }
+
+    draw() {
+      const { look, view, place, keyPlace } = selection.get();
+      const shown = attention.shownHead();
+      if (view !== 'attention' || look !== 'lines' || !shown || !place || !keyPlace || !this.root.offsetParent) return;
+      if (Math.max(place.tokens.length, keyPlace.tokens.length) > MOST) return;
+      const heads = shownHeads();
+      const maps = heads.map((/** @type {number} */ head) => attention.mapOf(shown.site, head));
+      if (maps.some((/** @type {any} */ map) => !map)) return;
+      const drawn = heads.map((/** @type {number} */ head, /** @type {number} */ i) => ({ head, edges: this.edges(shown.site, head, maps[i]) }));
+      this.paint(drawn, place, keyPlace);
+      const total = drawn.reduce((sum, { edges }) => ({ shown: sum.shown + edges.shown, possible: sum.possible + edges.possible, mass: sum.mass + edges.mass / drawn.length }), { shown: 0, possible: 0, mass: 0 });
+      const before = selection.get().edgeCount;
+      if (!before || before.shown !== total.shown || before.possible !== total.possible) selection.set({ edgeCount: total });
+      this.root.dataset.painted = `${shown.site.name}:${heads.join(',')}|${total.shown}`;
+    }
+
+    paint(/** @type {any[]} */ drawn, /** @type {any} */ place, /** @type {any} */ keyPlace) {
+      const rows = Math.max(place.tokens.length, keyPlace.tokens.length);
+      const scale = window.devicePixelRatio || 1;
+      const width = Math.max(2 * COLUMN + 120, Math.min(900, this.root.clientWidth - 16));
+      const height = rows * ROW + 30;
+      Object.assign(this.canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+      context.setTransform(scale, 0, 0, scale, 0, 0);
+      this.width = width;
+      const focus = this.focus(place, keyPlace);
+      this.shade(context, drawn, focus);
+      context.lineWidth = 1.5;
+      for (const { head, edges } of drawn) this.strokes(context, head, edges, focus);
+      context.globalAlpha = 1;
+      this.words(context, place, keyPlace, focus);
+    }
+
+    /** The token whose lines alone are shown: under the pointer, else pinned. */
+    focus(/** @type {any} */ place, /** @type {any} */ keyPlace) {
+      const { hoverCell, pos, key } = selection.get();
+      if (hoverCell) return { query: hoverCell.query, key: hoverCell.query === null ? hoverCell.key : null };
+      const query = pos === null ? -1 : pos - place.first - place.start;
+      if (query >= 0 && query < place.tokens.length) return { query, key: null };
+      const at = key === null ? -1 : key - keyPlace.first - keyPlace.start;
+      return { query: null, key: at >= 0 && at < keyPlace.tokens.length ? at : null };
+    }
+
+    strokes(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ head, /** @type {any} */ edges, /** @type {any} */ focus) {
+      context.strokeStyle = colourOfHead(head);
+      const [left, right] = [COLUMN, this.width - COLUMN];
+      const one = focus.query !== null || focus.key !== null;
+      // Opacity in sixteen steps: one path each, instead of one per line.
+      const steps = Array.from({ length: 17 }, () => new Path2D());
+      for (let i = 0; i < edges.shown; i++) {
+        if (one && edges.query[i] !== focus.query && edges.key[i] !== focus.key) continue;
+        const path = steps[Math.ceil(16 * Math.min(1, edges.weight[i]))];
+        const [from, to] = [30 + edges.query[i] * ROW, 30 + edges.key[i] * ROW];
+        path.moveTo(left, from);
+        path.bezierCurveTo(left + 60, from, right - 60, to, right, to);
+      }
+      steps.forEach((path, step) => {
+        context.globalAlpha = step === 0 ? 0 : Math.max(0.06, step / 16) * (one ? 1 : 0.75);
+        context.stroke(path);
+      });
+    }
+
+    /** Behind the keys that the focused query looks at: how much, head by head. */
+    shade(/** @type {CanvasRenderingContext2D} */ context, /** @type {any[]} */ drawn, /** @type {any} */ focus) {
+      if (focus.query === null && focus.key === null) return;
+      const isQuery = focus.query !== null;
+      drawn.forEach(({ head, edges }, i) => {
+        context.fillStyle = colourOfHead(head);
+        for (let e = 0; e < edges.shown; e++) {
+          if (isQuery ? edges.query[e] !== focus.query : edges.key[e] !== focus.key) continue;
+          context.globalAlpha = 0.05 + 0.4 * Math.min(1, edges.weight[e]);
+          const row = isQuery ? edges.key[e] : edges.query[e];
+          const band = (COLUMN - 14) / drawn.length;
+          context.fillRect((isQuery ? this.width - COLUMN + 4 : 4) + i * band, 22 + row * ROW, band, ROW - 2);
+        }
+      });
+      context.globalAlpha = 1;
+    }
+
+    words(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ place, /** @type {any} */ keyPlace, /** @type {any} */ focus) {
+      const style = getComputedStyle(this.root);
+      context.textBaseline = 'middle';
+      context.fillStyle = style.getPropertyValue('--quiet');
+      context.font = `11px ${style.fontFamily}`;
+      context.textAlign = 'right';
+      context.fillText('query', COLUMN - 8, 9);
+      context.textAlign = 'left';
+      context.fillText('key', this.width - COLUMN + 8, 9);
+      const { bare } = selection.get();
+      const column = (/** @type {any} */ where, /** @type {number|null} */ marked, /** @type {number} */ x, /** @type {CanvasTextAlign} */ align) => {
+        context.textAlign = align;
+        where.tokens.forEach((/** @type {string} */ token, /** @type {number} */ i) => {
+          context.globalAlpha = interp.isHiddenToken(where, i, bare) ? 0.35 : 1;
+          context.font = `${i === marked ? '700 ' : ''}13px ${style.getPropertyValue('--mono')}`;
+          context.fillStyle = style.getPropertyValue(i === marked ? '--accent' : '--text');
+          context.fillText(interp.visible(token).slice(0, 26), x, 30 + i * ROW, COLUMN - 16);
+        });
+        context.globalAlpha = 1;
+      };
+      column(place, focus.query, COLUMN - 8, 'right');
+      column(keyPlace, focus.key, this.width - COLUMN + 8, 'left');
+    }
+
+    under(/** @type {MouseEvent} */ event) {
+      const { place, keyPlace } = selection.get();
+      if (!place || !this.width) return null;
+      const box = this.canvas.getBoundingClientRect();
+      const row = Math.floor((event.clientY - box.top - 30 + ROW / 2) / ROW);
+      const [x] = [event.clientX - box.left];
+      if (x < COLUMN && row >= 0 && row < place.tokens.length) return { query: row, key: null, weight: null };
+      if (x > this.width - COLUMN && row >= 0 && row < keyPlace.tokens.length) return { query: null, key: row, weight: null };
+      return null;
+    }
+
+    moved(/** @type {MouseEvent} */ event) {
+      const cell = this.under(event);
+      const { place } = selection.get();
+      selection.set({ hoverCell: cell, hoverPos: cell && cell.query !== null ? place.first + place.start + cell.query : null, hoverFrom: 'lines' });
+    }
+
+    clicked(/** @type {MouseEvent} */ event) {
+      const cell = this.under(event);
+      const { place, keyPlace } = selection.get();
+      if (!cell) selection.set({ pos: null, key: null }, { push: true });
+      else if (cell.query !== null) selection.set({ pos: place.first + place.start + cell.query, key: null }, { push: true });
+      else selection.set({ key: keyPlace.first + keyPlace.start + cell.key, pos: null }, { push: true });
+    }
+  }
+
+  /** One chip per head of the layer: a click adds or removes it, a double click shows it alone, again all. */
+  function HeadChips() {
+    const { mass, edgeCount } = useSelection(['heads', 'asite', 'head', 'hoverHead', 'mass', 'edgeCount', 'attention', 'place']);
+    const shown = attention.shownHead();
+    if (!shown) return null;
+    const on = shownHeads();
+    const all = Array.from({ length: shown.site.nHeads }, (_, i) => i);
+    const toggle = (/** @type {number} */ head) => {
+      const next = on.includes(head) ? on.filter((/** @type {number} */ other) => other !== head) : [...on, head].sort((a, b) => a - b);
+      if (next.length) selection.set({ heads: next, head: next.includes(shown.head) ? shown.head : next[0] }, { push: true });
+    };
+    const isolate = (/** @type {number} */ head) => selection.set(on.length === 1 && on[0] === head ? { heads: all, head } : { heads: [head], head }, { push: true });
+    return h('div', { className: 'bar' },
+      h('div', { className: 'head-chips', role: 'group', 'aria-label': 'Heads of this layer' }, all.map((head) => h(HeadChip, { key: head, head, isOn: on.includes(head), toggle, isolate }))),
+      h('label', { className: 'inline', title: 'The fewest lines that explain this share of each row' }, `Top ${Math.round(100 * mass)} % of each row`,
+        h('input', { type: 'range', min: 0, max: 1, step: 0.05, value: mass, onChange: (/** @type {any} */ event) => selection.set({ mass: Number(event.target.value) }) })),
+      edgeCount && h('span', { className: 'badge', 'data-edges': edgeCount.shown }, `${edgeCount.shown.toLocaleString('en')} of ${edgeCount.possible.toLocaleString('en')} edges, ${Math.round(100 * edgeCount.mass)} % of mass`));
+  }
+
+  function HeadChip(/** @type {any} */ { head, isOn, toggle, isolate }) {
+    const timer = React.useRef(0);
+    // A double click is two clicks first: they wait a moment, so that it does not toggle twice on its way.
+    const click = () => {
+      clearTimeout(timer.current);
+      timer.current = setTimeout(() => toggle(head), 220);
+    };
+    const double = () => {
+      clearTimeout(timer.current);
+      isolate(head);
+    };
+    return h('button', {
+      type: 'button', className: isOn ? 'head-chip is-on' : 'head-chip', 'aria-pressed': isOn, style: { '--head': colourOfHead(head) },
+      title: `Head ${head}: click to show or hide, double click to show alone or all`, onClick: click, onDoubleClick: double,
+    }, String(head));
+  }
+
+  function HeadLines() {
+    const ref = React.useRef(null);
+    const { place, keyPlace } = useSelection(['place', 'keyPlace']);
+    const most = place && keyPlace ? Math.max(place.tokens.length, keyPlace.tokens.length) : 0;
+    React.useEffect(() => {
+      const controller = new LinesController(ref.current);
+      ref.current.controller = controller;
+      return () => controller.close();
+    }, []);
+    return h(React.Fragment, null, h(HeadChips),
+      most > PLENTY && most <= MOST && h('p', { className: 'attention-note' }, `${most} tokens: lines are pruned to the weights that explain each row; the matrix shows every weight.`),
+      most > MOST && h('div', { className: 'attention-note' }, `Lines between ${most} tokens would tell nothing. `,
+        h('button', { type: 'button', className: 'link', onClick: () => selection.set({ look: 'matrix' }, { push: true }) }, 'Show the matrix'), ' or ',
+        h('button', { type: 'button', className: 'link', onClick: () => selection.set({ tokens: 64 }, { push: true }) }, 'a window of 64 tokens'), '.'),
+      h('div', { className: 'lines', ref, hidden: most > MOST, tabIndex: 0, role: 'region', 'aria-label': 'Attention as lines from queries to keys' }, h('canvas', { role: 'img', 'aria-label': 'Lines from queries on the left to keys on the right' })));
+  }
+
+  interp.addState({}, { edgeCount: null });
+  Object.assign(interp, { HeadLines, colourOfHead });
+})();
