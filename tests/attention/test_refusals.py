@@ -249,3 +249,20 @@ def test_patterns_of_attention_need_no_attention_module_to_be_known_beforehand()
         interp.Recorder(nn.LSTM(3, 4).eval(), sites="**/attention")
     with pytest.raises(interp.InterpError, match="nearest"):
         interp.Recorder(textbook.Textbook().eval(), sites="textbok/attention")
+
+
+class AttentionNet(nn.Module):
+    """A whole model whose own name looks like attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([textbook.Textbook()])
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+def test_a_model_named_after_attention_is_seen_in_its_layers():
+    """The root goes by its class, so no path of a layer begins with its name."""
+    recorder = record(AttentionNet().eval(), torch.randn(1, 4, 8))  # a warning would be an error
+    assert list(recorder.sites) == ["layers.0/attention"]
