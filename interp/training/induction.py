@@ -147,6 +147,7 @@ class ShortcutTask(InductionTask):
         "window. It continues them well, but by a shortcut: the symbol that was not seen for "
         "longest comes next. It has no induction head, and a detector must not find one."
     )
+    training = FitConfig(n_steps=1_500, batch_size=64, learning_rate=3e-3)
     draw = staticmethod(tiled_blocks)
 
     def data(self) -> dict[str, str]:

@@ -65,6 +65,10 @@ class Task(ABC):
     def measure(self, found: Any) -> list[Measure]:
         """Return the figures of the card, on data that training has not seen."""
 
+    def leave(self, folder: Path) -> None:
+        """Write into `folder` what belongs beside the weights; most tasks leave nothing."""
+        del folder
+
     def notes(self) -> list[str]:
         """Return paragraphs for the card: how to use the model, and what to know of it."""
         return []
@@ -79,13 +83,23 @@ TASKS = {
     "induction": ("interp.training.induction", "InductionTask"),
     "induction-one-layer": ("interp.training.induction", "OneLayerTask"),
     "induction-shortcut": ("interp.training.induction", "ShortcutTask"),
+    "g2p-gru": ("interp.training.pronunciation", "RecurrentPronunciation"),
+    "g2p-transformer": ("interp.training.pronunciation", "TransformerPronunciation"),
 }
 
 
-def task(name: str) -> Task:
-    """Return the task that trains the bundled model `name`, as it was trained."""
+def task(name: str, **options: Any) -> Task:
+    """Return the task that trains the bundled model `name`, as it was trained.
+
+    Parameters
+    ----------
+    name : str
+        One of `TASKS`.
+    **options
+        What its class takes, such as the path of its data.
+    """
     module, attribute = TASKS[name]
-    return getattr(importlib.import_module(module), attribute)()
+    return getattr(importlib.import_module(module), attribute)(**options)
 
 
 def train_task(
@@ -152,6 +166,7 @@ def train_task(
         "n_threads": torch.get_num_threads(),
         "command": command,
     }
+    asked.leave(folder)
     write_card(folder, card)
     return card
 
