@@ -16,7 +16,7 @@ import interp.capture.recurrent
 import interp.capture.softmax_rule  # noqa: F401  (these register their handlers)
 from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames
-from interp.capture.records import Captured, Store
+from interp.capture.records import Captured, Consume, Store
 from interp.capture.session import TRAIN_MODE, Session
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError, SiteError, unknown_name
@@ -53,6 +53,10 @@ class Recorder:
     attention : str or iterable of str
         Modules (by path or pattern) in which every softmax over the last axis is attention,
         also where it isn't seen to weight values. Few models need it; see `docs/attention.md`.
+    consume : callable, optional
+        ``consume(site, weights, first_query)`` takes the maps of attention sites as they are
+        made, (batch, n_heads, queries, keys), so that one layer's are in memory at a time; the
+        recorder holds none of them then.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class Recorder:
         batch_first: bool = True,
         lengths: Tensor | None = None,
         attention: Iterable[str] | str = (),
+        consume: Consume | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise CaptureError(f"A recorder needs a torch.nn.Module, not {type(model).__name__}.")
@@ -94,6 +99,7 @@ class Recorder:
         self._steps = _StepModules(self._names, steps)
         self._attention = _named_modules(self._names, attention)
         self._lengths = _as_lengths(lengths)
+        self._consume = consume
         self._session: Session | None = None
         self._is_open = False
         self._order: list[str] = []
@@ -112,6 +118,7 @@ class Recorder:
             self._lengths,
             self._attention,
         )
+        session.store.consume = self._consume
         session.open()
         self._session, self._is_open, self._order = session, True, []
         return self

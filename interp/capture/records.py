@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from interp.errors import CaptureError
-from interp.sites import SiteDescription
+from interp.sites import ATTENTION, SiteDescription
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,23 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+Consume = Callable[[SiteDescription, Tensor, int], None]
+"""Takes the attention maps of one call: (batch, n_heads, queries, keys), and the first query."""
+
+
 class Store:
-    """The calls of every site that fired, and descriptions that outlive `clear`."""
+    """The calls of every site that fired, and descriptions that outlive `clear`.
+
+    Attributes
+    ----------
+    consume : callable or None
+        Takes attention maps in place of the store, which then holds none.
+    """
 
     def __init__(self) -> None:
         self._sites: dict[str, _Site] = {}
         self._has_steps = False
+        self.consume: Consume | None = None
 
     def __len__(self) -> int:
         return len(self._sites)
@@ -60,7 +71,11 @@ class Store:
 
     def add(self, description: SiteDescription, captured: Captured) -> None:
         """Append one call to a site."""
-        self._site(description).calls.append(captured)
+        site = self._site(description)
+        if self.consume is not None and description.signal == ATTENTION:
+            self.consume(site.description, captured.values, 0)
+        else:
+            site.calls.append(captured)
 
     def add_step(self, description: SiteDescription, values: Tensor) -> None:
         """Append one step, (batch, n_units), to the call that `end_forward` will close."""
@@ -92,7 +107,8 @@ class Store:
             steps, site.steps = site.steps, []
             equal = all(step.shape == steps[0].shape for step in steps)
             if site.description.n_heads is not None:
-                site.calls.extend(map(Captured, [torch.cat(steps, 2)] if equal else steps))
+                for joined in [torch.cat(steps, 2)] if equal else steps:
+                    self.add(site.description, Captured(joined))
             elif equal:
                 site.calls.append(Captured(torch.stack(steps, 1)))
             else:

@@ -31,6 +31,21 @@ class NonFinite(StrEnum):
     store = "store"
 
 
+class AttentionType(StrEnum):
+    """In which weights of attention are stored."""
+
+    float16 = "float16"
+    float32 = "float32"
+    uint8 = "uint8"
+
+
+class AttentionKeys(StrEnum):
+    """For which keys each row of attention has room."""
+
+    auto = "auto"
+    all = "all"
+
+
 def record(
     model: Annotated[
         str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
@@ -91,6 +106,16 @@ def record(
     nonfinite: Annotated[
         NonFinite, typer.Option(help="NaN and infinities that the model computes.")
     ] = NonFinite.refuse,
+    attention: Annotated[
+        str,
+        typer.Option(help="Of attention sites: full maps, top-p:0.95 (sparse), or stats per row."),
+    ] = "full",
+    attention_dtype: Annotated[
+        AttentionType, typer.Option(help="In which weights of attention are stored.")
+    ] = AttentionType.float16,
+    attention_keys: Annotated[
+        AttentionKeys, typer.Option(help="Room for the keys in sight only, or for all.")
+    ] = AttentionKeys.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -125,6 +150,9 @@ def record(
             encoding=encoding,
             steps=split_patterns(steps),
             nonfinite=nonfinite.value,
+            attention=attention,
+            attention_dtype=attention_dtype.value,
+            attention_keys=attention_keys.value,
             overwrite=overwrite,
             resume=resume,
             progress=not quiet,

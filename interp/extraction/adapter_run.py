@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from interp.errors import InterpError
+from interp.extraction.attention_patterns import MapProbe
+from interp.extraction.attention_plans import AttentionPlanner, matrices_of
+from interp.extraction.attention_sink import AttentionSink
 from interp.extraction.engine import Engine, make_recorder, probe_step
 from interp.extraction.estimate import Estimate
 from interp.extraction.model_input import ModelInput
@@ -20,10 +23,11 @@ from interp.extraction.schedule import Schedule, Step
 from interp.extraction.site_streams import with_streams
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
-from interp.storage import PredictionPlan, RecordingPlan, RecordingWriter
+from interp.storage import AttentionPlan, PredictionPlan, RecordingPlan, RecordingWriter
 
 if TYPE_CHECKING:
     from interp.capture import Recorder
+    from interp.capture.records import Consume
     from interp.models import LoadedModel
     from interp.sites import SiteDescription
 
@@ -92,9 +96,10 @@ class AdapterRun:
         torch.manual_seed(self._options.seed)
         self._say_windows()
         with torch.inference_mode():
-            sites, has_logits = self._probe()
-            plan = self._plan(sites, has_logits)
+            sites, attention, has_logits = self._probe()
+            plan = self._plan(sites, attention, has_logits)
             self._engine.sites = plan.sites
+            self._engine.sink = self._sink(plan)
             if self._options.resume and self._options.output.exists():
                 writer = RecordingWriter.resume(self._options.output, plan)
             else:
@@ -114,30 +119,37 @@ class AdapterRun:
                 "recorded from the first window that holds it."
             )
 
-    def _probe(self) -> tuple[dict[str, SiteDescription], bool]:
+    def _probe(self) -> tuple[dict[str, SiteDescription], dict[str, AttentionPlan], bool]:
         """Run a short piece and return the sites that fired, and whether there are logits.
 
         A site that does not exist is so refused before anything is written.
         """
         first = next(iter(self.schedule.steps()))
         piece = probe_step(first, 1, _PROBED_POSITIONS if self._in_pieces else None)
-        with self._recorder(self._options.sites) as recorder:
+        maps = MapProbe(piece.parts, self._given.probe(piece).n_fed)
+        with self._recorder(self._options.sites, maps) as recorder:
             batch, logits = self._engine.probe(piece)
             shapes = {
-                name: tuple(recorder.calls(name)[0].shape) for name in self._fired_once(recorder)
+                name: tuple(recorder.calls(name)[0].shape)
+                for name in self._fired_once(recorder, maps.shapes)
             }
+            shapes |= maps.shapes
             found = {name: site for name, site in recorder.sites.items() if name in shapes}
         self._refuse_windows_of(found)
-        return with_streams(found, shapes, batch.n_fed, self._options.dtype), logits is not None
+        sites = with_streams(found, shapes, batch.n_fed, self._options.dtype)
+        planner = AttentionPlanner(self._streams, self.schedule, self._options)
+        return matrices_of(sites, shapes), planner.plans(sites, maps), logits is not None
 
-    def _fired_once(self, recorder: Recorder) -> list[str]:
+    def _fired_once(self, recorder: Recorder, maps: Container[str]) -> list[str]:
         """Return the sites with one call; those that only a pattern names may have several.
 
-        Such as an embedding that an encoder shares with its decoder.
+        Such as an embedding that an encoder shares with its decoder. Sites of attention, whose
+        maps the recorder handed on, are not among them.
         """
-        once = [name for name in recorder.sites if len(recorder.calls(name)) == 1]
-        several = [name for name in recorder.sites if name not in once]
-        if not once or any(name in self._options.sites for name in several):
+        fired = [name for name in recorder.sites if name not in maps]
+        once = [name for name in fired if len(recorder.calls(name)) == 1]
+        several = [name for name in fired if name not in once]
+        if (not once and not maps) or any(name in self._options.sites for name in several):
             recorder.take()  # says what to do about it
         if several:
             self._display.said(
@@ -146,7 +158,24 @@ class AdapterRun:
             )
         return once
 
-    def _plan(self, sites: dict[str, SiteDescription], has_logits: bool) -> RecordingPlan:
+    def _sink(self, plan: RecordingPlan) -> AttentionSink | None:
+        """Return what takes the attention maps; None when no site of attention is recorded."""
+        if not plan.attention:
+            return None
+        streams = plan.stream.values()
+        return AttentionSink(
+            plan.attention,
+            {stream.name: stream.document_start for stream in streams},
+            {stream.name: stream.token_ids for stream in streams if stream.token_ids is not None},
+            self._given.place,
+        )
+
+    def _plan(
+        self,
+        sites: dict[str, SiteDescription],
+        attention: dict[str, AttentionPlan],
+        has_logits: bool,
+    ) -> RecordingPlan:
         options, given = self._options, self._given
         predictions = None
         if self._top_k and has_logits:
@@ -160,6 +189,7 @@ class AdapterRun:
             schedule={"kind": given.kind, **self.schedule.to_dict(), **given.said()},
             annotations=given.annotations(),
             nonfinite=options.nonfinite,
+            attention=attention,
         )
 
     def _estimate(self, plan: RecordingPlan) -> Estimate:
@@ -168,7 +198,7 @@ class AdapterRun:
         rows = len(first.documents)
         limit = max(1, _TIMED_POSITIONS // rows) if self._in_pieces else None
         piece = probe_step(first, rows, limit)
-        with self._recorder(plan.sites) as recorder:
+        with self._recorder([*plan.sites, *plan.attention], self._engine.sink) as recorder:
             taken_s = self._engine.time_step(piece, recorder)
         padded = sum(len(step.documents) * step.n_steps for step in self.schedule.steps())
         return Estimate(
@@ -214,7 +244,9 @@ class AdapterRun:
     ) -> None:
         if done == plan.n_segments:
             return
-        with self._recorder(plan.sites) as recorder:
+        if self._engine.sink is not None:
+            self._engine.sink.submit = thread.submit
+        with self._recorder([*plan.sites, *plan.attention], self._engine.sink) as recorder:
             for step in _from(self.schedule, done, self._in_pieces):
                 if step.segment < done:
                     # Recorded before the interruption: only the state behind it is needed.
@@ -225,8 +257,8 @@ class AdapterRun:
                 losses.add(result.predictions)
                 thread.submit(result)
 
-    def _recorder(self, sites: Iterable[str]) -> Recorder:
-        return make_recorder(self._loaded, sites, self._options)
+    def _recorder(self, sites: Iterable[str], consume: Consume | None = None) -> Recorder:
+        return make_recorder(self._loaded, sites, self._options, consume)
 
     def _refuse_windows_of(self, sites: dict[str, SiteDescription]) -> None:
         """Refuse a site with one row per forward where a document takes several forwards."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from interp.capture import Recorder
+from interp.capture.records import Consume
 from interp.errors import CaptureError, ModelError, StorageError
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.encoding import Batch
@@ -20,6 +21,7 @@ from interp.extraction.schedule import Part, Step
 from interp.extraction.state import keep_rows
 
 if TYPE_CHECKING:
+    from interp.extraction.attention_sink import AttentionSink
     from interp.extraction.options import Options
     from interp.models import LoadedModel
     from interp.sites import SiteDescription
@@ -59,6 +61,8 @@ class Engine:
     ----------
     sites : mapping of str to SiteDescription
         What is recorded, once it is known. Sites that are not in it belong to the leading stream.
+    sink : AttentionSink or None
+        Takes the attention maps of each step that is run.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Engine:
         begin: Callable[[], Any] | None = None,
     ) -> None:
         self.sites: Mapping[str, SiteDescription] = {}
+        self.sink: AttentionSink | None = None
         self._adapter: Any = loaded.adapter
         self._begin = begin
         self._carries = loaded.carries_state or begin is not None
@@ -123,8 +128,12 @@ class Engine:
         StorageError
             If a value does not fit into the storage type.
         """
+        if self.sink is not None:
+            self.sink.begin(step)
         batch, logits = self.forward(step)
         captured = recorder.take()
+        if self.sink is not None:
+            self.sink.end()
         into = buffers()
         values = {
             name: self._stored(name, part.values, step, batch, into)
@@ -170,6 +179,9 @@ class Engine:
     def _stored(
         self, site: str, values: torch.Tensor, step: Step, batch: Batch, into: Buffers
     ) -> np.ndarray:
+        if values.ndim == 4:
+            # Queries, keys, values and head outputs: the heads side by side.
+            values = values.transpose(1, 2).flatten(2)
         part = self._part(site, step)
         stream = self.sites[site].stream if site in self.sites else next(iter(step.parts))
         expected = (len(step.documents), batch.n_fed[stream])
@@ -212,7 +224,20 @@ def describe_sites(found: Mapping[str, Any], dtype: str, stream: str) -> dict[st
     return {name: replace(site, dtype=dtype, stream=stream) for name, site in found.items()}
 
 
-def make_recorder(loaded: LoadedModel, sites: Iterable[str], options: Options) -> Recorder:
-    """Return a recorder of these sites, with what is known about the model's modules."""
-    steps = options.steps or tuple(getattr(loaded.adapter, "steps", ()))
-    return Recorder(loaded.module, sites=list(sites), steps=steps, batch_first=options.batch_first)
+def make_recorder(
+    loaded: LoadedModel,
+    sites: Iterable[str],
+    options: Options,
+    consume: Consume | None = None,
+) -> Recorder:
+    """Return a recorder of these sites, with what is known about the model's modules.
+
+    `consume` takes the maps of attention sites.
+    """
+    return Recorder(
+        loaded.module,
+        sites=list(sites),
+        steps=options.steps or tuple(getattr(loaded.adapter, "steps", ())),
+        batch_first=options.batch_first,
+        consume=consume,
+    )

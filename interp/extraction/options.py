@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from interp.errors import InterpError, RecordingError
+from interp.storage.attention_site import MAX_ERROR, parse_form
 
 #: Every hidden state of every recurrent layer.
 DEFAULT_SITES = ("**/hidden",)
@@ -38,8 +39,14 @@ class Options:
     overwrite: bool = False
     resume: bool = False
     command: str | None = None
+    attention: str = "full"
+    attention_dtype: str = "float16"
+    attention_keys: str = "auto"
 
     def __post_init__(self) -> None:
+        parse_form(self.attention)
+        _one_of("attention_dtype", self.attention_dtype, tuple(MAX_ERROR))
+        _one_of("attention_keys", self.attention_keys, ("auto", "all"))
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -66,6 +73,11 @@ class Options:
                 f"{self.output} exists. Continue it with --resume, replace it with --overwrite, "
                 "or name another file."
             )
+
+
+def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise InterpError(f"{name} is one of {', '.join(valid)}; got {value!r}.")
 
 
 def as_patterns(sites: str | Sequence[str] | None) -> tuple[str, ...]:

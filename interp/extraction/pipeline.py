@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 
+from interp.extraction.attention_sink import MapBatch, MapStore
 from interp.extraction.predictions import StepPredictions
 
 #: Steps that wait to be written, at most; with the one being written and the one being computed
@@ -125,7 +126,7 @@ class WriterThread:
         # Ctrl-C may come between any two operations of the main thread. In queue.Queue, written in
         # Python, that can lose a wake-up or leave a lock held; SimpleQueue's operations happen
         # whole or not at all. All the same nobody waits for a wake-up without looking around.
-        self._queue: queue.SimpleQueue[StepResult | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[StepResult | MapBatch | None] = queue.SimpleQueue()
         self._slots: queue.SimpleQueue[bool] = queue.SimpleQueue()
         for _ in range(QUEUE_STEPS):
             self._slots.put(True)
@@ -146,8 +147,11 @@ class WriterThread:
         """Return free memory for a step, waiting for it; raises what the thread met."""
         return self._wait_for(self._free)
 
-    def submit(self, result: StepResult) -> None:
-        """Queue one step, waiting while the queue is full; raises what the thread met."""
+    def submit(self, result: StepResult | MapBatch) -> None:
+        """Queue one step, or maps of it, waiting while the queue is full.
+
+        Raises what the thread met. Maps come before the rest of their step.
+        """
         self._wait_for(self._slots)
         self._queue.put(result)
 
@@ -197,7 +201,7 @@ class WriterThread:
         if self._error is not None:
             raise self._error
 
-    def _next(self) -> StepResult | None:
+    def _next(self) -> StepResult | MapBatch | None:
         """Return the next step, None at the end."""
         while not self._hurry:
             # Looked at before the queue: what was queued before the end is still taken.
@@ -223,6 +227,10 @@ class WriterThread:
         last = time.monotonic()
         try:
             while (result := self._next()) is not None:
+                if isinstance(result, MapBatch):
+                    for piece in result.pieces:
+                        piece.write(cast(MapStore, self._writer))
+                    continue
                 self._write(result)
                 if result.buffers is not None:
                     self._free.put(result.buffers)

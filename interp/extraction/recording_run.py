@@ -45,6 +45,9 @@ def record(
     steps: str | Sequence[str] = (),
     batch_first: bool = True,
     nonfinite: str = "refuse",
+    attention: str = "full",
+    attention_dtype: str = "float16",
+    attention_keys: str = "auto",
     overwrite: bool = False,
     resume: bool = False,
     commit_interval_s: float = 5.0,
@@ -105,6 +108,14 @@ def record(
         themselves; see :class:`interp.capture.Recorder`.
     nonfinite : {"refuse", "store"}
         What to do with NaN and infinities that the model itself computes.
+    attention : str
+        What is kept of attention sites: ``"full"`` maps; ``"top-p:0.95"``, of each row the fewest
+        keys that hold that part of its mass; ``"stats"``, statistics of each row.
+    attention_dtype : {"float16", "float32", "uint8"}
+        In which weights of attention are stored.
+    attention_keys : {"auto", "all"}
+        Whether the keys that a query does not see are found out, and take no room, or each row
+        has room for all keys of its document.
     overwrite, resume : bool
         Replace a file that exists, or continue it. Resuming with another model, corpus, site
         list or schedule is refused.
@@ -140,6 +151,9 @@ def record(
         steps=(steps,) if isinstance(steps, str) else tuple(steps),
         batch_first=batch_first,
         nonfinite=nonfinite,
+        attention=attention,
+        attention_dtype=attention_dtype,
+        attention_keys=attention_keys,
         commit_interval_s=commit_interval_s,
         overwrite=overwrite,
         resume=resume,

@@ -1,0 +1,106 @@
+"""From the sites of a probing forward to what a recording will hold of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+
+from interp.errors import CaptureError
+from interp.extraction.attention_patterns import MapProbe, Pattern
+from interp.extraction.options import Options
+from interp.extraction.schedule import Schedule
+from interp.sites import ATTENTION, SiteDescription
+from interp.storage import AttentionPlan, AttentionSite, StreamPlan
+from interp.storage.attention_site import FULL, parse_form, statistics_of
+
+
+def matrices_of(
+    sites: Mapping[str, SiteDescription], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, SiteDescription]:
+    """Return the sites that are matrices of positions and units.
+
+    Queries, keys, values and head outputs, (batch, heads, steps, width), have the units of all
+    heads side by side.
+    """
+    found = {}
+    for name, site in sites.items():
+        if site.signal == ATTENTION and site.n_heads is not None:
+            continue
+        shape = shapes.get(name, ())
+        if site.n_heads is not None and len(shape) == 4:
+            site = replace(site, n_units=shape[1] * shape[3], per="position")
+        found[name] = site
+    return found
+
+
+class AttentionPlanner:
+    """Lays out the attention sites of a run.
+
+    Parameters
+    ----------
+    streams : sequence of StreamPlan
+    schedule : Schedule
+        Which keys are fed with each position.
+    options : Options
+        Form, type and keys, as the user chose.
+    """
+
+    def __init__(self, streams: Sequence[StreamPlan], schedule: Schedule, options: Options) -> None:
+        self._streams = {stream.name: stream for stream in streams}
+        self._schedule = schedule
+        self._options = options
+        self._tables: dict[tuple[str, str, Pattern], np.ndarray] = {}
+
+    def plans(
+        self, sites: Mapping[str, SiteDescription], probe: MapProbe
+    ) -> dict[str, AttentionPlan]:
+        """Return the plan of each attention site among the sites of a forward.
+
+        Raises
+        ------
+        CaptureError
+            If a site was called several times in the forward.
+        """
+        form, mass = parse_form(self._options.attention)
+        plans = {}
+        for name, site in sites.items():
+            if name not in probe.shapes:
+                continue
+            if probe.n_calls[name] > 1:
+                raise CaptureError(
+                    f"Attention site {name} was called {probe.n_calls[name]} times in a forward, "
+                    "so there is no single map. Leave it out with --sites; where each call is one "
+                    "step of a sequence, name its module with --steps."
+                )
+            key_stream = site.key_stream or site.stream
+            pattern = Pattern()
+            if key_stream == site.stream and self._options.attention_keys == "auto":
+                pattern = probe.pattern(name)
+            given = {field.name: getattr(site, field.name) for field in fields(SiteDescription)}
+            n_heads = probe.shapes[name][1]
+            given |= {"n_units": n_heads, "n_heads": n_heads, "per": "position"}
+            given |= {"dtype": self._options.attention_dtype, "key_stream": key_stream}
+            made = AttentionSite(**given, form=form, mass=mass, keys=str(pattern))
+            has_tokens = self._streams[site.stream].token_ids is not None
+            statistics = () if form == FULL else statistics_of(made.is_cross, has_tokens)
+            ranges = self._ranges(site.stream, key_stream, pattern)
+            plans[name] = AttentionPlan(made, ranges, statistics)
+        return plans
+
+    def _ranges(self, stream: str, key_stream: str, pattern: Pattern) -> np.ndarray:
+        """Return the keys that each position sees, (n_positions, 2); sites share tables."""
+        key = stream, key_stream, pattern
+        if key not in self._tables:
+            start = self._streams[stream].document_start
+            if stream == key_stream:
+                ranges = self._schedule.key_ranges(stream)
+                positions = np.arange(len(ranges)) - np.repeat(start[:-1], np.diff(start))
+                ranges = pattern.narrow(ranges, positions)
+            else:
+                n_keys = np.diff(self._streams[key_stream].document_start)
+                stop = np.repeat(n_keys, np.diff(start))
+                ranges = np.stack([np.zeros_like(stop), stop], axis=1)
+            self._tables[key] = ranges.astype("<u4")
+        return self._tables[key]

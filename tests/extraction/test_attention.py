@@ -1,0 +1,53 @@
+"""`record` with attention sites: the maps are those of each document run alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import interp
+from interp.models.characters import build
+from tests.extraction.conftest import make_texts
+
+SITES = ["**/attention"]
+NAMES = ["blocks.0.attention/attention", "blocks.1.attention/attention"]
+LENGTHS = [40, 7, 1, 23, 40]
+
+
+def make_transformer(seed=0, **changes):
+    torch.manual_seed(seed)
+    sizes = {"n_layers": 2, "n_heads": 2, "n_embedding": 16, "context_length": 64, **changes}
+    adapter = build({"kind": "transformer", **sizes})
+    with torch.no_grad():
+        for parameter in adapter.module.parameters():
+            parameter.mul_(6)  # so that some weights are large
+    return adapter
+
+
+def maps_alone(adapter, text, sites=NAMES):
+    """Maps (n_heads, n, n) of one text, run alone in one forward."""
+    ids = torch.as_tensor(adapter.encode(text)[0], dtype=torch.int64)[None]
+    with torch.no_grad(), interp.Recorder(adapter.module, sites=SITES) as recorder:
+        adapter.forward(ids, torch.tensor([ids.shape[1]]), None)
+    return {site: recorder[site][0].numpy() for site in sites}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_full_maps_are_those_of_each_document_alone(tmp_path, dtype):
+    adapter, texts = make_transformer(), make_texts(LENGTHS)
+    path = tmp_path / "run.h5"
+    interp.record(adapter, texts, path, sites=SITES, attention_dtype=dtype, batch_size=3)
+    with interp.open(path) as recording:
+        assert recording.is_complete and recording.verify().ok
+        assert not recording.sites
+        assert list(recording.attention_sites) == NAMES
+        for name, site in recording.attention_sites.items():
+            assert (site.keys, site.n_heads, site.dtype) == ("causal", 2, dtype)
+            for document, text in enumerate(texts.values()):
+                expected = maps_alone(adapter, text)[name]
+                found = recording.attention(name, document)
+                assert found.shape == expected.shape
+                assert np.abs(found - expected).max() <= site.max_error + 1e-6
+                head = recording.attention(name, document, head=1)
+                np.testing.assert_array_equal(head, found[1])
