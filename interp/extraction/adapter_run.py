@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from interp.errors import InterpError
+from interp.errors import CaptureError, InterpError
 from interp.extraction.attention_patterns import MapProbe
 from interp.extraction.attention_plans import AttentionPlanner, matrices_of
 from interp.extraction.attention_sink import AttentionSink
@@ -20,10 +21,11 @@ from interp.extraction.pipeline import WriterThread
 from interp.extraction.progress import Display, Meter
 from interp.extraction.provenance import collect
 from interp.extraction.schedule import Schedule, Step
-from interp.extraction.site_streams import with_streams
+from interp.extraction.site_streams import misfit, with_streams
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import AttentionPlan, PredictionPlan, RecordingPlan, RecordingWriter
+from interp.wording import count
 
 if TYPE_CHECKING:
     from interp.capture import Recorder
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _TIMED_POSITIONS = 4096
 #: Positions of the step that finds the sites, where the model can be fed in pieces.
 _PROBED_POSITIONS = 64
+_SEVERAL = "called several times in a forward"
 
 
 class AdapterRun:
@@ -124,39 +127,58 @@ class AdapterRun:
 
         A site that does not exist is so refused before anything is written.
         """
-        first = next(iter(self.schedule.steps()))
-        piece = probe_step(first, 1, _PROBED_POSITIONS if self._in_pieces else None)
+        piece = probe_step(self._probed(), 2, _PROBED_POSITIONS if self._in_pieces else None)
         maps = MapProbe(piece.parts, self._given.probe(piece).n_fed)
         with self._recorder(self._options.sites, maps) as recorder:
             batch, logits = self._engine.probe(piece)
-            shapes = {
-                name: tuple(recorder.calls(name)[0].shape)
-                for name in self._fired_once(recorder, maps.shapes)
-            }
-            shapes |= maps.shapes
+            shapes = self._usable(recorder, maps, len(piece.documents), batch.n_fed)
             found = {name: site for name, site in recorder.sites.items() if name in shapes}
         self._refuse_windows_of(found)
         sites = with_streams(found, shapes, batch.n_fed, self._options.dtype)
         planner = AttentionPlanner(self._streams, self.schedule, self._options)
         return matrices_of(sites, shapes), planner.plans(sites, maps), logits is not None
 
-    def _fired_once(self, recorder: Recorder, maps: Container[str]) -> list[str]:
-        """Return the sites with one call; those that only a pattern names may have several.
+    def _probed(self) -> Step:
+        """Return a first step of two rows or more, which tell a batch from a single table."""
+        several = (s for s in islice(self.schedule.steps(), 256) if len(s.documents) > 1)
+        first = next((step for step in several if step.start == 0), None)
+        return first or next(iter(self.schedule.steps()))
 
-        Such as an embedding that an encoder shares with its decoder. Sites of attention, whose
-        maps the recorder handed on, are not among them.
+    def _usable(
+        self, recorder: Recorder, maps: MapProbe, n_rows: int, n_fed: Mapping[str, int]
+    ) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the sites that a recording can hold.
+
+        What only a pattern names, and is called several times in a forward (an embedding that an
+        encoder shares with its decoder) or has no row per position (a table of positions), is
+        left out and said; what is named exactly, or would leave nothing, is refused.
         """
-        fired = [name for name in recorder.sites if name not in maps]
-        once = [name for name in fired if len(recorder.calls(name)) == 1]
-        several = [name for name in fired if name not in once]
-        if (not once and not maps) or any(name in self._options.sites for name in several):
-            recorder.take()  # says what to do about it
-        if several:
+        shapes: dict[str, tuple[int, ...]] = dict(maps.shapes)
+        left_out, why = [], None
+        for name, site in recorder.sites.items():
+            if name in maps.shapes:
+                continue
+            calls = recorder.calls(name)
+            shape = tuple(calls[0].shape)
+            bad = misfit(site, shape, n_rows, n_fed) if len(calls) == 1 else _SEVERAL
+            if bad is None:
+                shapes[name] = shape
+                continue
+            if bad != _SEVERAL and name in self._options.sites:
+                raise CaptureError(bad)
+            if name in self._options.sites:
+                recorder.take()  # says what to do about it
+            left_out.append(name)
+            why = why or bad
+        if not shapes:
+            recorder.take()
+            raise CaptureError(why or "")
+        if left_out:
             self._display.said(
-                f"Left out, as their modules are called several times in a forward: "
-                f"{', '.join(several[:5])}{' ...' if len(several) > 5 else ''}."
+                f"{count(len(left_out), 'site')} left out, having no single row per position or "
+                f"document: {', '.join(left_out[:4])}{' ...' if len(left_out) > 4 else ''}."
             )
-        return once
+        return shapes
 
     def _sink(self, plan: RecordingPlan) -> AttentionSink | None:
         """Return what takes the attention maps; None when no site of attention is recorded."""

@@ -18,6 +18,7 @@ from interp.extraction.encoding import Batch
 from interp.extraction.pipeline import Buffers, StepResult
 from interp.extraction.predictions import StepPredictions, predict
 from interp.extraction.schedule import Part, Step
+from interp.extraction.site_streams import shape_message
 from interp.extraction.state import keep_rows
 
 if TYPE_CHECKING:
@@ -187,12 +188,8 @@ class Engine:
         expected = (len(step.documents), batch.n_fed[stream])
         per_document = values.ndim == 2 and len(values) == expected[0]
         if not per_document and (values.ndim != 3 or tuple(values.shape[:2]) != expected):
-            raise CaptureError(
-                f"Site {site} has shape {tuple(values.shape)} for {expected[0]} rows of "
-                f"{expected[1]} positions ({stream}); a recording holds one row of units per "
-                "position or per document. Choose others with --sites; `interp sites` lists the "
-                "shapes."
-            )
+            fed = {stream: batch.n_fed[stream]}
+            raise CaptureError(shape_message(site, tuple(values.shape), expected[0], fed))
         cube = values[:, part.context :] if values.ndim == 3 else values[:, None, :]
         real = part.lengths if values.ndim == 3 else np.ones_like(part.lengths)
         out = into.take(site, tuple(cube.shape), self._dtype)

@@ -38,6 +38,7 @@ def collect(loaded: LoadedModel, options: Options, corpus: str, corpus_hash: str
             "spec": loaded.spec,
             "weights_hash": loaded.weights_hash,
             "random_init": loaded.random_init,
+            **loaded.hashes,
         },
         "corpus": {"source": corpus, "hash": corpus_hash},
         "seed": options.seed,

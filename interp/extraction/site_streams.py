@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from interp.errors import CaptureError
-from interp.sites import ATTENTION, KEY, VALUE, SiteDescription
-
-#: Signals whose axis of steps is that of the keys.
-_OF_KEYS = (KEY, VALUE)
+from interp.sites import ATTENTION, SiteDescription
+from interp.wording import count
 
 
 def with_streams(
@@ -44,6 +42,40 @@ def with_streams(
     }
 
 
+def misfit(
+    site: SiteDescription, shape: tuple[int, ...], n_rows: int, n_fed: Mapping[str, int]
+) -> str | None:
+    """Return why values of this shape are no rows of a recording, None where they are.
+
+    Parameters
+    ----------
+    site : SiteDescription
+        Attention sites and their queries, keys and values are stored in another way.
+    shape : tuple of int
+        Of the values of one forward.
+    n_rows : int
+        Documents in it.
+    n_fed : mapping of str to int
+        Positions that were fed, padding included, by stream.
+    """
+    if site.n_heads is not None:
+        return None
+    fits = len(shape) == 3 and shape[1] in n_fed.values() or len(shape) == 2
+    if fits and shape[0] == n_rows:
+        return None
+    return shape_message(site.name, shape, n_rows, n_fed)
+
+
+def shape_message(site: str, shape: tuple[int, ...], n_rows: int, n_fed: Mapping[str, int]) -> str:
+    """Return the message for values that are no rows of a recording."""
+    fed = " and ".join(f"{count(n, 'position')} ({stream})" for stream, n in n_fed.items())
+    return (
+        f"Site {site} has shape {shape} for {count(n_rows, 'row')} of {fed}; a recording "
+        "holds one row of units per position or per document. Choose others with --sites; "
+        "`interp sites` lists the shapes."
+    )
+
+
 def _streams(
     site: SiteDescription, shape: tuple[int, ...], n_fed: Mapping[str, int]
 ) -> dict[str, Any]:
@@ -65,9 +97,4 @@ def _stream_of_length(
     for stream, fed in n_fed.items():
         if length == fed:
             return stream
-    fed_text = " and ".join(f"{fed} {stream}" for stream, fed in n_fed.items())
-    raise CaptureError(
-        f"Site {site} has shape {shape} for {fed_text} positions, and {length} is none of these; "
-        "a recording holds one row of units per position. Choose others with --sites; "
-        "`interp sites` lists the shapes."
-    )
+    raise CaptureError(shape_message(site, shape, shape[0], n_fed))

@@ -1,8 +1,9 @@
 """From a model specification to a model in eval mode.
 
 A specification is text, so that the command line, the provenance of a recording and the dashboard
-can all use it: ``zoo:NAME`` for a bundled model, ``py:package.module:factory`` for the user's own.
-In Python a module or an adapter may stand in its place.
+can all use it: ``zoo:NAME`` for a bundled model, ``hf:PATH_OR_NAME`` for one of Hugging Face's,
+``py:package.module:factory`` for the user's own. In Python a module or an adapter may stand in its
+place.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ class LoadedModel:
     random_init: bool = False
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """Further hashes that the adapter gives for the provenance, such as its tokenizer's."""
+        said = getattr(self.adapter, "hashes", None)
+        return {} if said is None else said()
+
+    @property
     def carries_state(self) -> bool:
         """Whether long documents may be fed in windows."""
         return (
@@ -67,13 +74,15 @@ def load(
     random_init: bool = False,
     seed: int = 0,
     device: str = "cpu",
+    download: bool = False,
+    model_dtype: str = "auto",
 ) -> LoadedModel:
     """Return the model that `spec` names.
 
     Parameters
     ----------
     spec : str, torch.nn.Module or Adapter
-        ``zoo:NAME``, ``py:package.module:factory``, a module or an adapter.
+        ``zoo:NAME``, ``hf:PATH_OR_NAME``, ``py:package.module:factory``, a module or an adapter.
     weights : path, optional
         A ``.safetensors`` or ``.pt`` state dictionary for a ``py:`` factory.
     random_init : bool
@@ -82,6 +91,10 @@ def load(
         Of the random initialisation.
     device : str
         Where the model goes, such as ``"cpu"`` or ``"cuda"``.
+    download : bool
+        Fetch an ``hf:`` model from the hub where it is not in the local cache.
+    model_dtype : str
+        In which an ``hf:`` model computes; ``"auto"`` is the type of its weights.
 
     Raises
     ------
@@ -92,11 +105,14 @@ def load(
     # with one specification would be two models and a run could not be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found, name = _build(spec, weights)
+        if isinstance(spec, str) and spec.startswith("hf:") and spec != "hf:":
+            found, name = _from_hub(spec, weights, download, random_init, model_dtype), spec
+        else:
+            found, name = _build(spec, weights)
         module = found if isinstance(found, nn.Module) else found.module
         if weights is not None:
             load_into(module, read_weights(Path(weights)), str(weights))
-        if random_init:
+        if random_init and not name.startswith("hf:"):  # that one is drawn already
             if not isinstance(spec, str):  # the caller's own weights stay as they are
                 found = copy.deepcopy(found)
                 module = found if isinstance(found, nn.Module) else found.module
@@ -139,13 +155,26 @@ def _build(spec: str | nn.Module | Adapter, weights: object) -> tuple[nn.Module 
         bundled = [f"zoo:{name}" for name in zoo.names()]
         raise ModelError(
             unknown_name("model specification", spec, [*bundled, "py:package.module:factory"])
-            + f" Bundled models: {', '.join(bundled)}; your own: py:package.module:factory."
+            + f" Bundled models: {', '.join(bundled)}; Hugging Face: hf:DIRECTORY; your own: "
+            "py:package.module:factory."
         )
     if scheme == "zoo" and weights is not None:
         raise ModelError(
             f"{spec} brings its own weights; --weights is for py:package.module:factory."
         )
     return _checked(builders[scheme](rest), spec), spec
+
+
+def _from_hub(spec: str, weights: object, download: bool, random_init: bool, dtype: str) -> Any:
+    if weights is not None:
+        raise ModelError(
+            f"{spec} brings its own weights; --weights is for py:package.module:factory."
+        )
+    from interp.models.huggingface import load_huggingface
+
+    return load_huggingface(
+        spec.removeprefix("hf:"), download=download, random_init=random_init, dtype=dtype
+    )
 
 
 def _from_factory(reference: str) -> Any:
