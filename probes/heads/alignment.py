@@ -6,7 +6,7 @@ the same place all the time, and does not go back in 99 % of its steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,13 +127,13 @@ class AlignmentScore:
 
 
 def score_alignment(
-    documents: Sequence[np.ndarray], n_resamples: int = 500, seed: int = 0
+    documents: Iterable[np.ndarray], n_resamples: int = 500, seed: int = 0
 ) -> AlignmentScore:
     """Return the alignment measures of one head over several documents.
 
     Parameters
     ----------
-    documents : sequence of ndarray (n_steps, n_keys)
+    documents : iterable of ndarray (n_steps, n_keys)
         Without steps that should not count, such as the one that ends the output. Documents of
         one step are left out.
     n_resamples, seed : int
@@ -144,22 +144,26 @@ def score_alignment(
     InterpError
         If no document has two steps.
     """
-    used = [weights for weights in map(_weights, documents) if len(weights) > 1]
-    if not used:
+    # What is kept of a document is its steps, not its map.
+    kept = [
+        (strict_steps(weights), step_correlation(weights), diagonal_distance(weights))
+        for weights in map(_weights, documents)
+        if len(weights) > 1
+    ]
+    if not kept:
         raise InterpError("Alignment needs a document with two steps at least.")
-    means = {name: RowMeans(len(used), 1) for name in ("steps", "documents", "rank", "diagonal")}
-    for index, weights in enumerate(used):
-        strict, rank = strict_steps(weights), step_correlation(weights)
+    means = {name: RowMeans(len(kept), 1) for name in ("steps", "documents", "rank", "diagonal")}
+    for index, (strict, rank, diagonal) in enumerate(kept):
         means["steps"].add(index, 0, strict)
         means["documents"].add(index, 0, np.array([strict.all()]))
         means["rank"].add(index, 0, np.array([rank] if np.isfinite(rank) else []))
-        means["diagonal"].add(index, 0, diagonal_distance(weights))
+        means["diagonal"].add(index, 0, diagonal)
     value = {name: float(mean.mean()[0]) for name, mean in means.items()}
     interval = {name: mean.intervals(n_resamples, seed)[0] for name, mean in means.items()}
     return AlignmentScore(
         value["steps"], interval["steps"], value["documents"], interval["documents"],
         value["rank"], interval["rank"], value["diagonal"], interval["diagonal"],
-        int(means["steps"].counts.sum()), len(used),
+        int(means["steps"].counts.sum()), len(kept),
     )  # fmt: skip
 
 

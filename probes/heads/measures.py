@@ -48,7 +48,7 @@ def uniform_shape(name: str, rows: MapRows) -> np.ndarray:
         return np.ones(rows.n_queries)
     if name == "confidence":
         return 1 / visible
-    query = np.arange(rows.n_queries)
+    query = rows.query
     first, last = rows.key_range[:, 0], rows.key_range[:, 1] - 1
     before = _triangle(query - first) - _triangle(query - last - 1)
     after = _triangle(last - query) - _triangle(first - query - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,51 +9,69 @@ import numpy as np
 from interp.errors import InterpError
 
 
-@dataclass(frozen=True, eq=False)
 class MapRows:
     """Where the weights of a map stand: which keys each query sees, and which weights are kept.
 
-    Attributes
+    Parameters
     ----------
     key_range : ndarray (n_queries, 2) int64
         First and one past the last key that each query can see.
     n_keys : int
-    row_start : ndarray (n_queries + 1,) int64
-        Where each row begins among the kept weights.
-    keys : ndarray (n_kept,) int64
-        The key of each weight, rising within a row.
     same_stream : bool
         Whether queries and keys are positions of one stream, so that a distance means something.
+    first_query : int
+        The position of the first row's query, for a block of a document's rows.
+    row_start : ndarray (n_queries + 1,) int64, optional
+        Where each row begins among the kept weights; default: every key in range has one.
+    keys : ndarray (n_kept,) int64, optional
+        The key of each weight, rising within a row.
     """
 
-    key_range: np.ndarray
-    n_keys: int
-    row_start: np.ndarray
-    keys: np.ndarray
-    same_stream: bool = True
-    _row: np.ndarray | None = field(default=None, repr=False)
+    def __init__(
+        self,
+        key_range: np.ndarray,
+        n_keys: int,
+        same_stream: bool = True,
+        first_query: int = 0,
+        row_start: np.ndarray | None = None,
+        keys: np.ndarray | None = None,
+    ) -> None:
+        self.key_range = np.asarray(key_range, np.int64)
+        self.n_keys, self.same_stream, self.first_query = n_keys, same_stream, first_query
+        counts = self.key_range[:, 1] - self.key_range[:, 0]
+        full = np.concatenate([[0], np.cumsum(counts)])
+        self.row_start = full if row_start is None else np.asarray(row_start, np.int64)
+        self._keys = keys
+        self.is_full = keys is None or np.array_equal(self.row_start, full)
 
-    @classmethod
-    def full(cls, key_range: np.ndarray, n_keys: int, same_stream: bool = True) -> MapRows:
-        """Return the rows of a map that keeps a weight for every key in range."""
-        key_range = np.asarray(key_range, np.int64)
-        lengths = key_range[:, 1] - key_range[:, 0]
-        row_start = np.concatenate([[0], np.cumsum(lengths)])
-        row = np.repeat(np.arange(len(lengths)), lengths)
-        keys = np.arange(row_start[-1]) - row_start[row] + key_range[row, 0]
-        return cls(key_range, n_keys, row_start, keys, same_stream, row)
+    def kept(self, row_start: np.ndarray, keys: np.ndarray) -> MapRows:
+        """Return the same rows with some weights kept only."""
+        return MapRows(
+            self.key_range, self.n_keys, self.same_stream, self.first_query, row_start, keys
+        )
 
     @property
     def n_queries(self) -> int:
         """Number of query rows."""
         return len(self.key_range)
 
+    @property
+    def query(self) -> np.ndarray:
+        """The position of each row's query, (n_queries,)."""
+        return self.first_query + np.arange(self.n_queries)
+
     @cached_property
     def row(self) -> np.ndarray:
         """The row of each weight, (n_kept,)."""
-        if self._row is not None:
-            return self._row
         return np.repeat(np.arange(self.n_queries), np.diff(self.row_start))
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """The key of each weight, (n_kept,)."""
+        if self._keys is not None:
+            return np.asarray(self._keys, np.int64)
+        shift = self.key_range[:, 0] - self.row_start[:-1]
+        return np.arange(self.row_start[-1]) + np.repeat(shift, np.diff(self.row_start))
 
     @cached_property
     def n_visible(self) -> np.ndarray:
@@ -62,14 +79,14 @@ class MapRows:
         return self.key_range[:, 1] - self.key_range[:, 0]
 
     @cached_property
-    def distance(self) -> np.ndarray:
-        """Distance of query and key of each weight, (n_kept,)."""
-        return np.abs(self.row - self.keys)
+    def offset(self) -> np.ndarray:
+        """How far the key of each weight is after its query, (n_kept,)."""
+        return self.keys - self.row - self.first_query
 
     @cached_property
-    def is_full(self) -> bool:
-        """Whether every key in range has a weight."""
-        return bool(np.array_equal(np.diff(self.row_start), self.n_visible))
+    def distance(self) -> np.ndarray:
+        """Distance of query and key of each weight, (n_kept,)."""
+        return np.abs(self.offset)
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -77,7 +94,7 @@ class MapRows:
 
     def find(self, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """Return where the weights of some (row, key) stand, (n_pairs,), -1 where none is kept."""
-        if len(rows) == 0 or len(self.keys) == 0:
+        if len(rows) == 0 or self.row_start[-1] == 0:
             return np.full(len(rows), -1)
         if self.is_full:
             found = self.row_start[rows] + keys - self.key_range[rows, 0]

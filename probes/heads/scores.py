@@ -54,7 +54,8 @@ def score_heads(
     for site in source.sites():
         tally = SiteTally(site, names)
         for index in range(site.n_documents):
-            tally.add(index, site.document(index))
+            for block in site.blocks(index):
+                tally.add(index, block)
         scores += tally.scores(n_resamples, seed)
         warnings += tally.warnings()
     parameters = {"metrics": list(names), "n_resamples": n_resamples, "seed": seed}

@@ -61,8 +61,8 @@ class SiteTally:
         self.n_rows = self.n_unseen = self.n_lost = 0
 
     def add(self, index: int, document: DocumentMaps) -> None:
-        """Add all heads of one document."""
-        visible = MapRows.full(document.key_range, document.n_keys, document.same_stream)
+        """Add all heads of one document, or of a block of its rows."""
+        visible = document.visible
         targets = find_targets(
             visible, document.context, [n for n in self.row_names if n in PATTERNS]
         )
@@ -78,7 +78,7 @@ class SiteTally:
             self._add_offset_rows(index, visible, document.limits.get(BEST_OFFSET))
         measured = [name for name in self.row_names if name in eligible and name not in kept]
         for head in range(len(self.site.heads)):
-            rows, weights = document.edges(head, visible)
+            rows, weights = document.edges(head)
             self._add_head(index, head, document, (rows, weights), measured, eligible, targets)
 
     def _add_head(
@@ -99,11 +99,11 @@ class SiteTally:
         self.n_lost += int((seen & (total < document.kept - LOST)).sum())
         for name, found in measure_rows(measured, rows, weights, targets).items():
             self.means[name].add(index, head, found[eligible[name] & seen])
-        if self.own is not None and document.same_stream:
+        if self.own is not None and rows.same_stream:
             kept = np.isfinite(weights)
             if BEST_OFFSET in document.limits:
                 kept &= document.limits[BEST_OFFSET][rows.row]
-            self.own.add(index, head, (rows.keys - rows.row)[kept], weights[kept])
+            self.own.add(index, head, rows.offset[kept], weights[kept])
 
     def _add_known(
         self,
@@ -128,7 +128,8 @@ class SiteTally:
             if known.offsets is not None and isinstance(found, Targets) and visible.same_stream:
                 counted = eligible[found.rows]
                 known.offsets.add_rows(index, int(eligible.sum()))
-                known.offsets.add(index, 0, (found.keys - found.rows)[counted])
+                offset = found.keys - visible.query[found.rows]
+                known.offsets.add(index, 0, offset[counted])
         return usable
 
     def _add_offset_rows(self, index: int, visible: MapRows, limit: np.ndarray | None) -> None:
@@ -136,12 +137,12 @@ class SiteTally:
         if not visible.same_stream:
             self.own_reason = "queries and keys are positions of different streams"
             return
-        query, offset = np.arange(visible.n_queries), np.arange(-HEAD_REACH, HEAD_REACH + 1)
-        query = query if limit is None else query[limit]
-        first, stop = visible.key_range[query, 0] - query, visible.key_range[query, 1] - query
+        offset = np.arange(-HEAD_REACH, HEAD_REACH + 1)
+        chosen = slice(None) if limit is None else limit
+        first, stop = (visible.key_range - visible.query[:, None])[chosen].T
         reached = np.searchsorted(np.sort(first), offset, side="right")
         left = np.searchsorted(np.sort(stop), offset, side="right")
-        self.own.add_rows(index, len(query), reached - left)
+        self.own.add_rows(index, len(first), reached - left)
 
     def _say_what_is_missing(self, names: Iterable[str]) -> None:
         self.own_reason = "only statistics were recorded"

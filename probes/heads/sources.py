@@ -16,18 +16,17 @@ from probes.heads.targets import Context
 
 @dataclass(frozen=True, eq=False)
 class DocumentMaps:
-    """The maps of one site on one document.
+    """The maps of one site on one document, or on a block of its queries.
 
     Attributes
     ----------
-    key_range : ndarray (n_queries, 2) int64
-    n_keys : int
-    same_stream : bool
+    visible : MapRows
+        The queries, with every key in range.
     context : Context
-        Tokens and predictions.
+        Tokens and predictions of the whole document.
     edges : callable or None
-        From a head's number, and the rows of a full map, to its rows and weights (n_kept,). None
-        where only statistics were kept.
+        From a head's number to its rows and weights (n_kept,). None where only statistics were
+        kept.
     statistics : mapping of str to ndarray (n_queries, n_heads), or None
         What was kept of each row, by measure; it comes before what can be computed from `edges`.
     limits : mapping of str to ndarray (n_queries,) bool
@@ -36,11 +35,9 @@ class DocumentMaps:
         What each row's weights sum to at least.
     """
 
-    key_range: np.ndarray
-    n_keys: int
-    same_stream: bool
+    visible: MapRows
     context: Context
-    edges: Callable[[int, MapRows], tuple[MapRows, np.ndarray]] | None
+    edges: Callable[[int], tuple[MapRows, np.ndarray]] | None
     statistics: Mapping[str, np.ndarray] | None = None
     limits: Mapping[str, np.ndarray] = field(default_factory=dict)
     kept: float = 1.0
@@ -64,8 +61,8 @@ class SiteMaps(Protocol):
     n_documents: int
     note: str
 
-    def document(self, index: int) -> DocumentMaps:
-        """Return the maps of one document."""
+    def blocks(self, index: int) -> Iterable[DocumentMaps]:
+        """Return the maps of one document, in blocks of queries that fit into memory."""
         ...
 
 
@@ -125,7 +122,7 @@ class ArraySite:
             )
         self.heads = head_names(name, len(arrays[0]))
 
-    def document(self, index: int) -> DocumentMaps:
+    def blocks(self, index: int) -> list[DocumentMaps]:
         """Return the maps of one document."""
         array, source = np.asarray(self._arrays[index]), self._source
         n_queries, n_keys = array.shape[1:]
@@ -134,11 +131,12 @@ class ArraySite:
             given if isinstance(given, str) else given[index], n_queries, n_keys
         )
 
-        def edges(head: int, visible: MapRows) -> tuple[MapRows, np.ndarray]:
+        def edges(head: int) -> tuple[MapRows, np.ndarray]:
             return visible, array[head][visible.row, visible.keys].astype(np.float64)
 
         tokens = None if source.tokens is None else np.asarray(source.tokens[index])
         same = source.key_tokens is None and n_queries == n_keys
+        visible = MapRows(key_range, n_keys, same)
         keys = tokens if source.key_tokens is None else np.asarray(source.key_tokens[index])
         context = Context(
             tokens,
@@ -146,4 +144,4 @@ class ArraySite:
             source.separators,
             None if source.predicted is None else np.asarray(source.predicted[index]),
         )
-        return DocumentMaps(key_range, n_keys, same, context, edges)
+        return [DocumentMaps(visible, context, edges)]

@@ -39,18 +39,18 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What is known of a document beside its maps.
+    """What is known of a whole document beside its maps.
 
     Attributes
     ----------
-    tokens : ndarray (n_queries,) or None
-        A number for the token at each query; of the keys as well in a map of one stream.
+    tokens : ndarray (n,) or None
+        A number for the token at each position of the queries' stream.
     key_tokens : ndarray (n_keys,) or None
         A number for the token at each key.
     separators : ndarray or None
         The numbers that are separators.
-    predicted : ndarray (n_queries,) or None
-        The number of the token that the model then predicts; -1 for none.
+    predicted : ndarray (n,) or None
+        The number of the token that the model predicts at each of these; -1 for none.
     """
 
     tokens: np.ndarray | None = None
@@ -93,14 +93,13 @@ def matching_pairs(
 def at_offset(rows: MapRows, offset: int) -> Targets:
     """Return the pattern of a fixed distance: the key `offset` after the query."""
     _one_stream(rows)
-    query = np.arange(rows.n_queries)
-    keys = query + offset
+    keys = rows.query + offset
     seen = (keys >= rows.key_range[:, 0]) & (keys < rows.key_range[:, 1])
     if offset == 0:
         seen &= rows.n_visible > 1  # a query that sees nothing but itself has no choice
     if not seen.any():
         raise NotApplicable(f"no query sees the key at {offset:+d}")
-    return Targets(query[seen], keys[seen], seen)
+    return Targets(np.flatnonzero(seen), keys[seen], seen)
 
 
 def first_key(rows: MapRows, context: Context) -> Targets:
@@ -127,9 +126,8 @@ def separator(rows: MapRows, context: Context) -> Targets:
 def duplicate(rows: MapRows, context: Context) -> Targets:
     """Return the pattern of earlier keys with the query's own token."""
     tokens = _tokens(rows, context)
-    query = np.arange(rows.n_queries)
-    stop = np.minimum(rows.key_range[:, 1], query)
-    pairs = matching_pairs(tokens, tokens, rows.key_range[:, 0], stop)
+    stop = np.minimum(rows.key_range[:, 1], rows.query)
+    pairs = matching_pairs(tokens, tokens[rows.query], rows.key_range[:, 0], stop)
     return _of_pairs(rows, *pairs, "no token occurs again in sight")
 
 
@@ -139,9 +137,9 @@ def induction(rows: MapRows, context: Context) -> Targets:
     Never the query itself, which follows when a token stands twice in a row.
     """
     tokens = _tokens(rows, context)
-    query = np.arange(rows.n_queries)
     first, stop = rows.key_range.T
-    before = matching_pairs(tokens, tokens, first - 1, np.minimum(stop - 1, query - 1))
+    stop = np.minimum(stop, rows.query) - 1
+    before = matching_pairs(tokens, tokens[rows.query], first - 1, stop)
     return _of_pairs(rows, before[0], before[1] + 1, "no token occurs again in sight")
 
 
@@ -150,7 +148,7 @@ def predicted_token(rows: MapRows, context: Context) -> Targets:
     tokens = _tokens(rows, context)
     if context.predicted is None:
         raise NotApplicable("no predictions were recorded")
-    pairs = matching_pairs(tokens, context.predicted, *rows.key_range.T)
+    pairs = matching_pairs(tokens, context.predicted[rows.query], *rows.key_range.T)
     kept = rows.n_visible[pairs[0]] > 1
     return _of_pairs(
         rows, pairs[0][kept], pairs[1][kept], "no predicted token stands among the keys"
