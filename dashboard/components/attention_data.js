@@ -47,6 +47,18 @@
   );
   interp.addReset(['asite', 'head', 'heads', 'key', 'from']);
 
+  /** Colours of weights where no text lies on them, from nothing to 1: stronger than the text's own. */
+  const ENDS = { light: [10, 110, 92], dark: [94, 226, 196] };
+
+  /** @param {number} place 0 to 1, or NaN @param {string} theme @returns {[number, number, number]} */
+  function weightColour(place, theme) {
+    const { PALETTES } = interp.colour;
+    const { background, missing } = PALETTES[theme];
+    if (Number.isNaN(place)) return missing;
+    const end = ENDS[/** @type {'light'} */ (theme)];
+    return /** @type {[number, number, number]} */ (background.map((from, i) => Math.round(from + place * (end[i] - from))));
+  }
+
   const isOpen = () => selection.get().view === 'attention' && !!selection.get().about;
   const maps = new LruMap(400);
   const layers = new LruMap(6);
@@ -235,5 +247,5 @@
     title: 'Attention',
     needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. Record it with --sites "**/attention".' : ''),
   });
-  interp.attention = { METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
+  interp.attention = { weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
 })();

@@ -44,6 +44,7 @@
 
     close() {
       this.stops.forEach((stop) => stop());
+      selection.set({ hoverEdge: null, hoverPos: null }); // no pointer leaves what is gone
     }
 
     /** Index of the token whose sources are shown: the pinned one, else the last. */

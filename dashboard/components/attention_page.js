@@ -57,7 +57,9 @@
   }
 
   function Scale(/** @type {{stretch: string}} */ { stretch }) {
-    const gradient = interp.gradient({ limit: 1, oneSided: true, stretch }, selection.theme(), 'oneSided');
+    const { toCss } = interp.colour;
+    const stops = Array.from({ length: 25 }, (_, i) => toCss(attention.weightColour(stretch === 'root' ? Math.sqrt(i / 24) : i / 24, selection.theme())));
+    const gradient = `linear-gradient(to right, ${stops.join(', ')})`;
     return h('div', { className: 'legend', role: 'group', 'aria-label': 'Colour scale from 0 to 1' },
       h('span', { className: 'legend-end' }, '0'), h('span', { className: 'legend-bar', style: { backgroundImage: gradient } }), h('span', { className: 'legend-end' }, '1'),
       h('button', { type: 'button', className: stretch === 'root' ? 'chip is-on' : 'chip', 'aria-pressed': stretch === 'root', title: 'Square root of the weight: shows small weights', onClick: () => selection.set({ stretch: stretch === 'root' ? 'linear' : 'root' }, { push: true }) }, stretch === 'root' ? 'stretched' : 'linear'));

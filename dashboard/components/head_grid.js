@@ -31,7 +31,7 @@
   }
 
   /** Pixels of all 256 codes. A code is the square root of a weight, and is shown as it is: a thumbnail tells patterns. */
-  const codePixels = (/** @type {string} */ theme) => Uint32Array.from({ length: 256 }, (_, code) => toPixel(colourAt(code / 255, theme, 'oneSided')));
+  const codePixels = (/** @type {string} */ theme) => Uint32Array.from({ length: 256 }, (_, code) => toPixel(attention.weightColour(code / 255, theme)));
 
   /** Where each head stands: rows are layers, or the heads in their order from left to right. */
   function arrange(/** @type {any[]} */ heads, /** @type {string} */ order, /** @type {number} */ width) {

@@ -46,6 +46,7 @@
 
     close() {
       this.stops.forEach((stop) => stop());
+      selection.set({ hoverCell: null, hoverPos: null }); // no pointer leaves what is gone
     }
 
     /** The edges of one head, kept until something they depend on changes. */

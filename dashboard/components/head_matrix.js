@@ -6,7 +6,7 @@
   const h = React.createElement;
   const { interp } = globalThis;
   const { selection, useSelection, attention } = interp;
-  const { colourAt, toPixel } = interp.colour;
+  const { toPixel } = interp.colour;
 
   const LABELS = 92; // room for tokens on each axis
   const SMALLEST_TEXT = 9; // pixels between tokens below which only some are named
@@ -35,6 +35,7 @@
 
     close() {
       this.stops.forEach((stop) => stop());
+      selection.set({ hoverCell: null, hoverPos: null }); // no pointer leaves what is gone
     }
 
     draw() {
@@ -69,8 +70,8 @@
     }
 
     image(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace, /** @type {boolean} */ bare, /** @type {string} */ stretch, /** @type {string} */ theme, /** @type {OffscreenCanvasRenderingContext2D} */ inside) {
-      const ramp = Uint32Array.from({ length: 1025 }, (_, i) => toPixel(colourAt(stretch === 'root' ? Math.sqrt(i / 1024) : i / 1024, theme, 'oneSided')));
-      const missing = toPixel(colourAt(NaN, theme));
+      const ramp = Uint32Array.from({ length: 1025 }, (_, i) => toPixel(attention.weightColour(stretch === 'root' ? Math.sqrt(i / 1024) : i / 1024, theme)));
+      const missing = toPixel(attention.weightColour(NaN, theme));
       const image = inside.createImageData(map.keys, map.queries);
       const out = new Uint32Array(image.data.buffer);
       const hidden = Uint8Array.from({ length: map.keys }, (_, k) => (isHidden(keyPlace, k, bare) ? 1 : 0));

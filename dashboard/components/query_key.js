@@ -35,7 +35,7 @@
       h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${(100 * weight).toFixed(1)}%` } }, weight.toFixed(3))));
   }
 
-  function Steps(/** @type {any} */ { steps, place, keyPlace, query, key }) {
+  function Steps(/** @type {any} */ { steps, place, keyPlace, query, at: key }) {
     const product = steps.query.map((/** @type {number} */ value, /** @type {number} */ i) => value * steps.keys[key][i]);
     const limit = Math.max(1e-6, ...[...steps.query, ...steps.keys[key]].map(Math.abs));
     const most = Math.max(1e-6, ...product.map(Math.abs));
@@ -71,7 +71,7 @@
     if (!steps) return h('p', { className: 'quiet attention-note' }, 'Loading …');
     const wanted = key === null ? -1 : key - keyPlace.first - keyPlace.start;
     const best = steps.weight.indexOf(Math.max(...steps.weight));
-    return h(Steps, { steps, place, keyPlace, query, key: wanted >= 0 && wanted < steps.keys.length ? wanted : best });
+    return h(Steps, { steps, place, keyPlace, query, at: wanted >= 0 && wanted < steps.keys.length ? wanted : best });
   }
 
   Object.assign(interp, { QueryKey });

@@ -101,7 +101,7 @@
   }
 
   function Toolbar(/** @type {any} */ props) {
-    return h('div', { id: props.id, className: 'toolbar' }, h(Views), h(Recording), h(Site), h(Unit), h(Buttons));
+    return h('div', { id: props.id, className: 'toolbar' }, h(Views), h(Recording), h('div', { className: 'toolbar-unit' }, h(Site), h(Unit)), h(Buttons));
   }
 
   interp.SYMBOLS = SYMBOLS;

@@ -174,6 +174,8 @@ class AttentionMemorySource(MemorySource):
 
     def tokens(self, stream: str, document: int, window: Window) -> list[str]:
         """Return the strings of some positions."""
+        if not self.streams[stream].has_text:
+            return [str(position) for position in range(*window)]
         text = self.text(stream, document)
         spans = self.spans(stream, document)
         if spans is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 import interp
 from dashboard.sources.protocol import AnnotationInfo, PredictionRows, SiteInfo, StreamInfo
+from dashboard.sources.recorded_attention import RecordedAttention
 
 
 def bundled_card(model: Any) -> dict[str, Any] | None:
@@ -32,7 +33,7 @@ def bundled_card(model: Any) -> dict[str, Any] | None:
     return card if card.get("weights_hash") == model.get("weights_hash") else None
 
 
-class RecordingSource:
+class RecordingSource(RecordedAttention):
     """The views' way into a recording.
 
     Parameters

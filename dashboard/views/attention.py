@@ -1,4 +1,4 @@
-"""Attention: every head of a document, one head as a matrix or as lines, and the graph of layers."""
+"""Attention: every head of a document, one of them in several forms, and the graph of layers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def _window(query: Query, stream: str, document: int, prefix: str = "") -> tuple
     """Return a window of a document, cut to its end: ``start`` and ``n`` of the request."""
     bounds = query.shelf.source.streams[stream].document_start
     if document >= len(bounds) - 1:
-        raise QueryError(f"There are {len(bounds) - 1:,} documents, so no document {document}.", 404)
+        raise QueryError(
+            f"There are {len(bounds) - 1:,} documents, so no document {document}.", 404
+        )
     length = int(bounds[document + 1] - bounds[document])
     start = query.integer(prefix + "start", 0, high=max(0, length - 1))
     n = query.integer(prefix + "n", MAX_TOKENS, 1, MAX_TOKENS)
@@ -194,7 +196,9 @@ def place(query: Query) -> Response:
     start = min(query.integer("start", default), max(0, length - 1))
     stop = min(length, start + n)
     spans = query.shelf.source.spans(stream.name, document)
-    inside = [] if spans is None else np.flatnonzero(spans[start:stop, 0] == spans[start:stop, 1])
+    inside: list[int] = []
+    if spans is not None:
+        inside = np.flatnonzero(spans[start:stop, 0] == spans[start:stop, 1]).tolist()
     return json_answer(
         {
             "document": document,
@@ -204,7 +208,7 @@ def place(query: Query) -> Response:
             "length": length,
             "start": start,
             "tokens": source.tokens(stream.name, document, (start, stop)),
-            "special": [int(i) for i in inside],
+            "special": inside,
         }
     )
 
@@ -228,7 +232,7 @@ def query_key(query: Query) -> Response:
     steps = score_steps(vector[0], known, weights)
     return json_answer(
         {"query": rounded(vector[0]), "keys": [rounded(key) for key in known], "first": keys[0]}
-        | {name: rounded(np.asarray(v)) if name != "error" else v for name, v in steps.items()}
+        | {name: rounded(np.array(v), 6) if isinstance(v, list) else v for name, v in steps.items()}
     )
 
 

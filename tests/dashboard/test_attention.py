@@ -1,0 +1,211 @@
+"""What the attention page is sent: numbers of heads, windows, maps, the steps of a score."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dashboard import create_app
+from dashboard.attention import head_metrics, pack, roots, score_steps, shrink
+from dashboard.sources import open_sources
+from dashboard.sources.attention import AttentionSource, ImageSource
+from tests.dashboard.attention_source import (
+    LAYERS,
+    WORDS,
+    attention_source,
+    even,
+    first,
+    image_source,
+    maps,
+    previous,
+)
+
+
+def unpack(body: bytes) -> tuple[dict, bytes]:
+    n = int(np.frombuffer(body[:4], "<u4")[0])
+    return json.loads(body[4 : 4 + n]), body[4 + n :]
+
+
+@pytest.fixture(scope="module")
+def client():
+    return create_app([attention_source(), image_source()]).server.test_client()
+
+
+def ask(client, path, status=200):
+    answer = client.get(f"/api/{path}", headers={"Host": "127.0.0.1"})
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    return answer
+
+
+def test_a_head_that_looks_back_once():
+    found = head_metrics(previous(10), 0, 0)
+    assert found["previous"] == pytest.approx(0.75)
+    assert found["same"] == pytest.approx((9 * 0.25 + 1) / 10)
+    assert found["distance"] == pytest.approx(0.75 * 9 / 10)
+    assert found["largest"] == pytest.approx((9 * 0.75 + 1) / 10)
+    two = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(2)
+    assert found["entropy"] == pytest.approx(0.9 * two)
+
+
+def test_even_attention_has_full_entropy_and_the_first_row_none():
+    found = head_metrics(even(50), 0, 0)
+    assert found["entropy"] == pytest.approx(49 / 50)
+    assert head_metrics(first(50), 0, 0)["entropy"] == 0
+    assert head_metrics(first(50), 0, 0)["first"] == 1
+
+
+def test_a_window_counts_positions_of_the_document():
+    whole = previous(20)
+    inside = head_metrics(whole[8:16, 6:16], 6, 8)
+    assert inside["previous"] == pytest.approx(0.75)
+    assert inside["distance"] == pytest.approx(0.75)
+    # From another window's keys the position before is out of sight for every row but one.
+    assert head_metrics(whole[8:16, 8:16], 8, 8)["previous"] == pytest.approx(0.75)
+
+
+def test_nothing_in_sight_is_no_number():
+    assert all(np.isnan(v) for v in head_metrics(np.zeros((3, 3), np.float32), 0, 0).values())
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 20))
+@settings(max_examples=60)
+def test_a_thumbnail_keeps_the_largest_weight_of_each_cell(rows, columns, size):
+    weights = np.random.default_rng(rows * columns).random((rows, columns)).astype(np.float32)
+    down, across = -(-rows // size), -(-columns // size)
+    expected = [
+        [weights[i : i + down, j : j + across].max() for j in range(0, columns, across)]
+        for i in range(0, rows, down)
+    ]
+    np.testing.assert_array_equal(shrink(weights, size), np.array(expected, np.float32))
+    assert max(shrink(weights, size).shape) <= size
+
+
+def test_codes_are_square_roots():
+    assert roots(np.array([0, 1, 0.25, np.nan], np.float32)).tolist() == [0, 255, 128, 0]
+
+
+def test_what_is_packed_is_aligned():
+    for text in ("", "a", "ab", "abc"):
+        body = pack({"x": text}, [np.arange(3, dtype="<f4")])
+        assert len(body) % 4 == 0
+        assert unpack(body)[0] == {"x": text}
+
+
+def test_steps_lead_from_query_and_keys_to_weights():
+    rng = np.random.default_rng(0)
+    query, keys = rng.normal(size=8), rng.normal(size=(5, 8))
+    score = keys @ query / np.sqrt(8)
+    weights = np.exp(score[:4]) / np.exp(score[:4]).sum()
+    steps = score_steps(query, keys, np.append(weights, 0))  # the last key was masked
+    np.testing.assert_allclose(steps["score"], score)
+    np.testing.assert_allclose(steps["softmax"], np.append(weights, 0))
+    assert steps["error"] < 1e-12
+    assert score_steps(query, keys, np.full(5, 0.2))["error"] > 0.05
+
+
+def test_the_sites_say_what_there_is(client):
+    found = ask(client, "heads/attention_sites").json
+    assert [site["name"] for site in found["sites"]] == LAYERS
+    assert [site["hasVectors"] for site in found["sites"]] == [False, True]
+    assert ask(client, "digits/attention_sites").json["imageStreams"] == ["text"]
+    assert ask(client, "heads/about").json["nAttention"] == 2
+
+
+def test_maps_are_the_recorded_halves(client):
+    header, body = unpack(
+        ask(client, f"heads/attention_map?site={LAYERS[1]}&head=0&document=0").data
+    )
+    assert header == {"queries": [0, 8], "keys": [0, 8], "shape": [8, 8]}
+    found = np.frombuffer(body, "<f2").reshape(8, 8)
+    np.testing.assert_array_equal(found, even(8).astype(np.float16))
+
+
+def test_a_window_of_a_long_document(client):
+    path = f"heads/attention_map?site={LAYERS[0]}&head=0&document=2&start=290&n=64"
+    header, body = unpack(ask(client, path).data)
+    assert header["queries"] == [290, 300]
+    found = np.frombuffer(body, "<f2").reshape(10, 10)
+    np.testing.assert_array_equal(found, previous(300)[290:, 290:].astype(np.float16))
+
+
+def test_thumbnails_and_numbers_of_every_head(client):
+    header, body = unpack(ask(client, "heads/heads?document=0").data)
+    assert [(row["site"], row["head"]) for row in header["heads"]] == [
+        (site, head) for site in LAYERS for head in range(2)
+    ]
+    codes = np.frombuffer(body, np.uint8).reshape(4, 8, 8)
+    np.testing.assert_array_equal(codes, roots(np.concatenate(maps(8))))
+    numbers = ask(client, "heads/heads_in_numbers?document=0").json["heads"]
+    assert numbers[0]["previous"] == pytest.approx(0.75)
+    assert numbers[1]["first"] == 1
+
+
+def test_the_graph_gets_every_head_of_every_layer(client):
+    header, body = unpack(ask(client, "heads/attention_layers?document=0&n=5").data)
+    assert [site["nHeads"] for site in header["sites"]] == [2, 2]
+    found = np.frombuffer(body, "<f2").reshape(4, 5, 5)
+    np.testing.assert_array_equal(found, np.concatenate(maps(8))[:, :5, :5].astype(np.float16))
+
+
+def test_a_place_is_found_by_position(client):
+    found = ask(client, "heads/place?position=9").json
+    assert (found["document"], found["first"], found["tokens"]) == (1, 8, ["one", " two", " three"])
+    assert ask(client, "heads/place?document=0").json["tokens"] == WORDS
+    far = ask(client, f"heads/place?position={11 + 250}&n=64").json
+    assert far["start"] <= 250 < far["start"] + 64 and far["document"] == 2
+
+
+def test_query_and_key_of_a_pair(client):
+    path = f"heads/query_key?site={LAYERS[1]}&head=0&document=0&query=3"
+    found = ask(client, path).json
+    assert len(found["keys"]) == 8 and len(found["query"]) == 4
+    # All keys are alike, so softmax over those in sight is even, as the map is.
+    assert found["error"] < 1e-6
+
+
+def test_an_image_and_its_rectangles(client):
+    header, body = unpack(ask(client, "digits/image?document=0").data)
+    assert header["shape"] == [8, 8, 3] and len(header["rectangles"]) == 17
+    assert set(body) == {200}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("heads/attention_map?site=h.2.attn/attention&head=0", 404, "h.1.attn/attention"),
+        (f"heads/attention_map?site={LAYERS[0]}&head=2", 404, "2 heads"),
+        (f"heads/attention_map?site={LAYERS[0]}&head=0&document=3", 404, "3 documents"),
+        (f"heads/attention_map?site={LAYERS[0]}&head=x", 400, "whole number"),
+        (f"heads/attention_map?site={LAYERS[0]}&head=0&n=2000", 400, "1 to 1024"),
+        (f"heads/query_key?site={LAYERS[0]}&head=0&query=1", 404, "h.0.attn/query"),
+        ("heads/image?document=0", 404, "no images"),
+        ("heads/attention_layers?stream=image", 404, "No self-attention"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(client, path, status, words):
+    assert words in ask(client, path, status).json["error"]
+
+
+def test_a_recording_answers_as_memory_does(tmp_path):
+    from tests.storage.example import by_document, small
+    from tests.storage.maps import Maps, map_site
+
+    found = Maps.random(map_site(n_heads=2), [9, 4], [9, 4])
+    path = tmp_path / "run.h5"
+    small((9, 4), segments={"text": by_document([9, 4], 100)}, maps=(found,)).record(path)
+    source = open_sources([path])[0]
+    assert isinstance(source, AttentionSource) and isinstance(source, ImageSource)
+    site = source.attention_sites["a/attention"]
+    assert (site.n_heads, site.stream, site.key_stream, site.form) == (2, "text", "text", "full")
+    expected = found.weights[0][1].astype(np.float16)
+    np.testing.assert_array_equal(
+        source.attention("a/attention", 0, 1, (2, 9), (1, 5)), expected[2:9, 1:5]
+    )
+    assert len(source.tokens("text", 1, (0, 3))) == 3
+    assert source.head_vectors("a/attention", "query", 0, 0, (0, 2)) is None
+    assert source.image_streams == []
+    source.close()

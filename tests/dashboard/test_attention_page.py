@@ -1,0 +1,258 @@
+"""The attention page in a browser: what is drawn is what was recorded, and everything is linked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.dashboard.attention_source import LAYERS, WORDS, attention_source, image_source, maps
+from tests.dashboard.conftest import served, until
+
+#: The centre of a matrix's cell as the page draws it, its colour, and the canvas's place.
+CELL = """([query, key, queries, keys]) => {
+  const canvas = document.querySelector('.matrix canvas');
+  const box = canvas.getBoundingClientRect();
+  const cell = (box.width - 92) / keys;
+  const x = 92 + (key + 0.5) * cell, y = 92 + (query + 0.5) * cell;
+  const scale = canvas.width / box.width;
+  const data = canvas.getContext('2d').getImageData(Math.floor(x * scale), Math.floor(y * scale), 1, 1).data;
+  return { colour: [...data].slice(0, 3), x: box.left + x, y: box.top + y };
+}"""
+STATE = "key => interp.selection.get()[key]"
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served([attention_source(), image_source()]) as url:
+        yield url
+
+
+@pytest.fixture
+def open_heads(address, open_page):
+    def open_(query: str = "", look: str = "matrix", wait: str = "", **options):
+        page = open_page(
+            f"{address}/?view=attention&look={look}&tokens=64&{query}", wait=False, **options
+        )
+        page.wait_for_selector(wait or f".look-{look}")
+        until(
+            page,
+            "() => interp.selection.get().place !== null && interp.selection.get().headGrid !== null",
+        )
+        return page
+
+    return open_
+
+
+def painted(page, selector: str, part: str) -> None:
+    """Wait until an element says that it has painted what is asked for."""
+    asked = [selector, part]
+    until(page, "([s, t]) => (document.querySelector(s)?.dataset.painted || '').includes(t)", asked)
+
+
+def colour(weight: float) -> np.ndarray:
+    return np.rint(255 + weight * (np.array([10, 110, 92]) - 255))
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 0), (1, 0), (1, 1)])
+def test_the_matrix_shows_the_weights(open_heads, layer, head):
+    page = open_heads(f"asite={LAYERS[layer]}&head={head}&theme=light")
+    painted(page, ".matrix", f"{LAYERS[layer]}:{head}|8x8")
+    expected = maps(8)[layer][head]
+    for query in range(8):
+        for key in range(8):
+            found = page.evaluate(CELL, [query, key, 8, 8])["colour"]
+            assert np.abs(found - colour(expected[query, key])).max() <= 2, (query, key)
+
+
+def test_pointing_reads_a_weight_and_a_click_pins_query_and_key(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0")
+    painted(page, ".matrix", "8x8")
+    cell = page.evaluate(CELL, [3, 2, 8, 8])
+    page.mouse.move(cell["x"], cell["y"])
+    assert page.locator(".readout [data-weight]").get_attribute("data-weight") == "0.75"
+    assert page.locator(".attention .readout-token").all_inner_texts() == ["·on", "·sat"]
+    page.mouse.click(cell["x"], cell["y"])
+    until(page, "() => location.search.includes('pos=3') && location.search.includes('key=2')")
+    assert page.locator(".matrix-pin").count() == 2
+    page.locator(".matrix").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(STATE, "pos") == 4
+    page.keyboard.press("a")  # the same position is pinned in the text
+    page.wait_for_selector(".coloured-text .cursor-pin")
+    assert page.locator(".readout-token").first.inner_text() == "·the"
+
+
+def test_a_thumbnail_previews_and_a_click_locks(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0")
+    painted(page, ".head-grid", "numbers")
+    box = page.locator(".head-grid canvas").bounding_box()
+    size = page.evaluate("document.querySelector('.head-grid').controller.layout.cell")
+    x, y = box["x"] + 26 + size + 4 + size / 2, box["y"] + 16 + size + 4 + size / 2
+    page.mouse.move(x, y)
+    painted(page, ".matrix", f"{LAYERS[1]}:1|")
+    assert page.evaluate(STATE, "asite") == LAYERS[0]
+    page.mouse.move(5, 5)
+    painted(page, ".matrix", f"{LAYERS[0]}:0|")
+    page.mouse.click(x, y)
+    until(page, "() => interp.selection.get().head === 1")
+    assert page.evaluate(STATE, "asite") == LAYERS[1]
+    page.go_back()
+    until(page, "() => interp.selection.get().head === 0")
+    page.locator(".head-grid").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(STATE, "head") == 1
+
+
+def test_heads_are_sorted_by_a_metric(open_heads):
+    page = open_heads()
+    painted(page, ".head-grid", "numbers")
+    page.locator(".pane-heads select").nth(1).select_option("previous")
+    painted(page, ".head-grid", "|previous|")
+    order = page.evaluate(
+        "document.querySelector('.head-grid').controller.layout.places.map(p => p.head.previous)"
+    )
+    assert order == sorted(order, reverse=True) and order[0] == pytest.approx(0.75)
+
+
+def test_lines_say_how_many_they_are_and_how_much_they_explain(open_heads):
+    page = open_heads(f"asite={LAYERS[1]}&head=0&mass=0.5", "lines")
+    painted(page, ".lines", f"{LAYERS[1]}:0|")
+    # Even attention over t keys: half of the mass needs ceil(t / 2) of them.
+    needed = [-(-t // 2) for t in range(1, 9)]
+    mass = np.mean([n / t for n, t in zip(needed, range(1, 9), strict=True)])
+    badge = page.locator("[data-edges]").inner_text()
+    assert badge == f"{sum(needed)} of 36 edges, {round(100 * mass)} % of mass"
+
+
+def test_a_double_click_isolates_a_head_and_again_shows_all(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0", "lines")
+    painted(page, ".lines", ":0|")
+    chips = page.locator(".head-chip")
+    chips.nth(1).click()
+    until(page, "() => (interp.selection.get().heads || []).length === 2")
+    chips.nth(1).dblclick()
+    until(page, "() => String(interp.selection.get().heads) === '1'")
+    painted(page, ".lines", f"{LAYERS[0]}:1|")
+    chips.nth(1).dblclick()
+    until(page, "() => String(interp.selection.get().heads) === '0,1'")
+
+
+def test_special_tokens_can_be_hidden(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=1&mass=1", "lines")
+    painted(page, ".lines", "|8")
+    page.get_by_text("hide first and special tokens").click()
+    painted(page, ".lines", "|0")  # this head looks at nothing else
+
+
+def test_many_tokens_are_pruned_or_give_way_to_the_matrix_and_it_says_so(open_heads):
+    page = open_heads("doc=2&tokens=128", "lines")
+    page.wait_for_selector("text=128 tokens: lines are pruned")
+    page.evaluate("interp.selection.set({tokens: 512})")
+    page.wait_for_selector("text=Lines between 300 tokens would tell nothing")
+    page.get_by_role("button", name="Show the matrix").click()
+    painted(page, ".matrix", "300x300")
+
+
+def reaching(target: int, threshold: float) -> int:
+    """Edges that reach the target through both layers' means, worked out apart."""
+    layers = [found.mean(0) for found in maps(8)]
+    reached, n = {target}, 0
+    for weights in reversed(layers):
+        below = set(reached)
+        for query in reached:
+            keys = np.flatnonzero(weights[query] >= threshold)
+            n += len(keys)
+            below |= set(keys.tolist())
+        reached = below
+    return n
+
+
+@pytest.mark.parametrize(("pos", "cut"), [(7, 0.1), (3, 0.3), (0, 0.5)])
+def test_the_graph_shows_what_reaches_the_target(open_heads, pos, cut):
+    page = open_heads(f"pos={pos}&cut={cut}", "graph", wait=".look-graph [data-edges]")
+    assert page.locator(".look-graph [data-edges]").get_attribute("data-edges") == str(
+        reaching(pos, cut)
+    )
+
+
+def test_an_edge_of_the_graph_opens_its_head(open_heads):
+    page = open_heads("pos=7&cut=0.45", "graph", wait=".look-graph [data-edges]")
+    # The upper layer's mean puts half of the weight three positions back: head 1 does.
+    at = page.evaluate(
+        """() => { const c = document.querySelector('.graph').controller;
+          const e = c.shown.edges.find((e) => e.level === 1);
+          const box = c.canvas.getBoundingClientRect();
+          return [box.left + (c.x(e.key) + c.x(e.query)) / 2, box.top + (c.y(1) + c.y(2)) / 2]; }"""
+    )
+    page.mouse.click(*at)
+    painted(page, ".matrix", f"{LAYERS[1]}:1|")
+    assert [page.evaluate(STATE, key) for key in ("pos", "key")] == [7, 4]
+
+
+def test_the_steps_of_a_score_are_on_real_numbers(open_heads):
+    page = open_heads(f"asite={LAYERS[1]}&head=0&pos=3&key=1", "query", wait=".steps")
+    found = page.evaluate("Number(document.querySelector('[data-score]').dataset.score)")
+    key = np.random.default_rng(1).normal(size=(2, 1, 4)).astype(np.float32)[0, 0]
+    assert found == pytest.approx(float(key.sum()) / 2, abs=1e-5)
+    assert page.locator(".steps-table tbody tr").count() == 4
+    assert "equals the recorded weights" in page.locator(".steps").inner_text()
+
+
+def test_without_queries_and_keys_it_says_how_to_record_them(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0&pos=3", "query", wait=".empty-note")
+    assert '"**/query" "**/key"' in page.locator(".empty-note").inner_text()
+
+
+def test_steps_walk_through_the_text_with_predictions(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0&pos=2", "steps", wait=".step-slider")
+    page.wait_for_selector(".step-guesses .guess")
+    assert page.locator(".step-guesses .guess").first.inner_text() == "·cat 60 %"
+    tokens = page.locator(".flow-token")
+    assert tokens.nth(1).get_attribute("title") == "·cat: 0.7500"
+    page.get_by_role("button", name="step ›").click()
+    until(page, "() => interp.selection.get().pos === 3")
+    assert tokens.nth(2).get_attribute("title") == "·sat: 0.7500"
+
+
+def test_an_image_is_bright_where_a_patch_looks(address, open_page):
+    page = open_page(f"{address}/?run=digits&view=attention&look=patches&pos=6", wait=False)
+    painted(page, ".patches", "0|6|1.0000")
+    colours = page.evaluate(
+        """() => { const c = document.querySelector('.patches canvas'), k = c.width / 4;
+          return [[1, 1], [3, 3]].map(([x, y]) => c.getContext('2d').getImageData((x + .5) * k, (y + .5) * k, 1, 1).data[0]); }"""
+    )
+    assert colours[0] == 200 and colours[1] < 90
+
+
+def test_hostile_tokens_are_shown_literally(open_heads):
+    page = open_heads(f"asite={LAYERS[0]}&head=0", "steps", wait=".step-slider")
+    words = page.locator(".flow-token").all_inner_texts()
+    assert len(words) == len(WORDS) and words[6] == "<b>"
+    assert "\u202e" not in words[7] and "\x00" not in words[7]
+    assert page.locator(".document-name i").count() == 0
+    assert (
+        page.evaluate("document.querySelectorAll('.attention b b, .attention script').length") == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("look", "theme"),
+    [("matrix", "light"), ("lines", "dark"), ("graph", "light"), ("query", "dark"), ("steps", "dark")],
+)
+def test_no_serious_violation_and_few_nodes(open_heads, look, theme):
+    page = open_heads(f"asite={LAYERS[1]}&head=0&pos=3&theme={theme}", look)
+    painted(page, ".head-grid", "numbers")
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.querySelectorAll('*').length") < 2_000
+
+
+def test_a_recording_without_attention_says_what_to_do(open_page):
+    from dashboard.sources.synthetic import synthetic_source
+
+    with served(synthetic_source(n_units=4)) as url:
+        page = open_page(f"{url}/?view=attention", wait=False)
+        page.wait_for_selector(".attention .empty-note")
+        assert '--sites "**/attention"' in page.locator(".empty-note").first.inner_text()
