@@ -36,6 +36,7 @@ COMMANDS = {
     "annotate": ("interp.cli.annotate", "annotate"),
     "rank": ("interp.cli.rank", "rank"),
     "probe": ("interp.cli.probe", "probe"),
+    "ablate": ("interp.cli.ablate", "ablate"),
     "heads": ("interp.cli.heads", "heads"),
     "export": ("interp.cli.export", "export"),
     "view": ("interp.cli.view", "view"),
