@@ -22,8 +22,9 @@ demo: runtime  ## open a page with real Python source, coloured by a unit of a t
 test: browser  ## run all tests, style and types among them, with a real browser
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-lint: dev  ## check style, imports, docstrings, banned calls
+lint: dev  ## check style, imports, docstrings, banned calls; types and mistakes of the scripts
 	@$(PY) -m ruff check .
+	@$(PY) .ci/javascript.py check
 
 types: dev  ## check the type annotations
 	@$(PY) -m mypy
@@ -40,6 +41,7 @@ runtime:
 
 dev:
 	@.ci/setup.sh dev
+	@$(PY) .ci/javascript.py install
 
 browser: dev
 	@$(PY) .ci/browser.py

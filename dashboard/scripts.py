@@ -13,6 +13,8 @@ SCRIPTS = [
     "track_scale.js",
     "text_layout.js",
     "text_paint.js",
+    "text_block.js",
+    "text_places.js",
     "text_view.js",
     "text_search.js",
     "coloured_text.js",

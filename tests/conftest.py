@@ -147,7 +147,9 @@ def new_context(new_context: Any, foreign_requests: list[str]) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def node() -> str:
     """Return the path of Node.js, which the JavaScript unit tests run in."""
-    path = shutil.which("node")
+    # Set-up puts one into the environment where the machine has none.
+    own = str(Path(sys.prefix) / "bin")
+    path = shutil.which("node", path=os.pathsep.join([own, os.environ.get("PATH", "")]))
     if path is None:
         missing_tool("Node.js is not installed; it runs the JavaScript unit tests")
     return str(path)

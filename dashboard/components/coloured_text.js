@@ -23,7 +23,10 @@
       this.view = new interp.TextView(root);
       this.search = new interp.TextSearch(this.view);
       this.partKey = '';
-      this.unitTask = null;
+      this.lastPlace = ''; // where the text was last sent
+      this.loadedKey = '';
+      /** @type {number|null} the position at the top, when scrolling put it there */ this.ownAt = null;
+      /** @type {{site: string, unit: number}|null} */ this.shown = null;
       this.timing = { key: 0, painted: 0 };
       /** @type {(() => void)[]} */
       this.stops = [];
@@ -32,7 +35,7 @@
 
     listen() {
       const { root } = this;
-      const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {any} */ handler, /** @type {any} */ options) => {
+      const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {any} */ handler, /** @type {any} */ options = undefined) => {
         target.addEventListener(type, handler, options);
         this.stops.push(() => target.removeEventListener(type, handler, options));
       };
@@ -208,7 +211,7 @@
     /** The likely next unit's values are here before the key. */
     loadNextUnit() {
       const next = interp.session.likelyUnit();
-      if (next === null) return;
+      if (next === null || !this.shown) return;
       const [start, stop] = this.view.positionsInSight(10);
       textValues.loadEarly(this.about, [this.shown.site], next, start, stop, this.stream.nPositions);
     }
@@ -262,14 +265,14 @@
     }
 
     hovered(/** @type {MouseEvent} */ event) {
-      const position = this.view.positionAt(event.clientX, event.clientY);
+      const position = this.view.places.positionAt(event.clientX, event.clientY);
       if (position < 0) selection.set({ hoverPos: null });
       else selection.set({ hoverPos: position, hoverFrom: 'text' });
     }
 
     clicked(/** @type {MouseEvent} */ event) {
       if (this.view.selectedOffsets()) return;
-      const position = this.view.positionAt(event.clientX, event.clientY);
+      const position = this.view.places.positionAt(event.clientX, event.clientY);
       if (position < 0) return;
       const pinned = selection.get().pos === position;
       selection.set({ pos: pinned ? null : position, range: null }, { push: true });
@@ -299,12 +302,12 @@
       const add = (/** @type {number|null} */ position, /** @type {string} */ className) => {
         if (position === null || position < view.part.start || position >= view.part.stop) return;
         const [low, high] = view.charactersOf(position);
-        for (const box of view.boxesOf(low, high)) boxes.push({ ...box, className });
+        for (const box of view.places.boxesOf(low, high)) boxes.push({ ...box, className });
       };
       if (range) {
         const [a, b] = [Math.max(range[0], view.part.start), Math.min(range[1], view.part.stop)];
         if (b > a) {
-          for (const box of view.boxesOf(view.charactersOf(a)[0], view.charactersOf(b - 1)[1], 200)) boxes.push({ ...box, className: 'range' });
+          for (const box of view.places.boxesOf(view.charactersOf(a)[0], view.charactersOf(b - 1)[1], 200)) boxes.push({ ...box, className: 'range' });
         }
       }
       add(pos, 'pin');

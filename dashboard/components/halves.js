@@ -27,6 +27,6 @@
     return out;
   }
 
-  const interp = (globalThis.interp = globalThis.interp || {});
-  interp.halves = { VALUE_OF, decodeHalf, decodeHalves };
+  globalThis.interp = globalThis.interp || {};
+  globalThis.interp.halves = { VALUE_OF, decodeHalf, decodeHalves };
 })();

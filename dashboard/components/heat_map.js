@@ -44,6 +44,9 @@
       this.marker = /** @type {HTMLElement} */ (root.querySelector('.heat-row'));
       this.cursor = /** @type {HTMLElement} */ (root.querySelector('.heat-column'));
       /** @type {any} */ this.heat = null;
+      /** @type {[number, number]|null} */ this.steps = null;
+      this.rowHeight = LOWEST_ROW;
+      this.shownKey = ''; // of the picture on screen
       /** @type {(() => void)[]} */
       this.stops = [
         selection.subscribe(HEAT_KEYS, () => this.schedule()),
@@ -144,8 +147,9 @@
 
     /** Unit, position and value under the pointer. */
     under(/** @type {MouseEvent} */ event) {
+      if (!this.steps) return null;
       const box = this.canvas.getBoundingClientRect();
-      const position = stepAt(event.clientX - box.left, box.width, /** @type {[number, number]} */ (this.steps));
+      const position = stepAt(event.clientX - box.left, box.width, this.steps);
       const row = Math.floor((event.clientY - box.top) / this.rowHeight);
       if (position < 0 || row < 0 || row >= this.heat.rows) return null;
       const column = Math.min(this.heat.columns - 1, Math.floor((position - this.steps[0]) / this.heat.steps));

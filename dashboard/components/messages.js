@@ -106,7 +106,7 @@
     if (!help) return null;
     return h(Dialog, { title: 'Keys', onClose: () => selection.set({ help: false }) },
       h('dl', { className: 'keys' }, keysShown().map(([key, text]) => h(React.Fragment, { key },
-        h('dt', null, key.split('  ').map((k) => h('kbd', { key: k }, k))), h('dd', null, text)))),
+        h('dt', null, key.split('  ').map((/** @type {string} */ k) => h('kbd', { key: k }, k))), h('dd', null, text)))),
       h('p', { className: 'quiet' }, 'Hover previews, click locks, Esc lets go. The address holds all of it: copy it to come back, or to show someone.'),
       h('button', { type: 'button', className: 'plain', autoFocus: true, onClick: () => selection.set({ help: false }) }, 'Close'));
   }

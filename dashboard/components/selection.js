@@ -48,7 +48,8 @@
     /**
      * Change some keys and tell who listens to them.
      * @param {Record<string, any>} patch
-     * @param {{push?: boolean}} [options] push: a step that the back button should undo
+     * @param {{push?: boolean, restored?: boolean}} [options] push: a step that the back button should
+     *   undo; restored: the address says so already
      */
     set(patch, options = {}) {
       const changed = Object.keys(patch).filter((key) => !same(this.state[key], patch[key]));
@@ -61,7 +62,7 @@
 
     /**
      * @param {string[]|null} keys null: every key
-     * @param {(state: Record<string, any>, changed: string[], options: {push?: boolean}) => void} listener
+     * @param {(state: Record<string, any>, changed: string[], options: {push?: boolean, restored?: boolean}) => void} listener
      * @returns {() => void} stops listening
      */
     subscribe(keys, listener) {

@@ -42,17 +42,17 @@
     constructor(/** @type {HTMLElement} */ root, /** @type {(sites: any[]) => void} */ show) {
       this.root = root;
       this.show = show;
-      this.sites = [];
+      /** @type {any[]} */ this.sites = [];
       this.steps = [0, 0];
       /** @type {(() => void)[]} */
       this.stops = [
-        selection.subscribe(STRIP_KEYS, (_state, changed) => this.schedule(changed.every((key) => key === 'inSight' || key === 'at') ? SCROLL_MS : 0)),
+        selection.subscribe(STRIP_KEYS, (/** @type {any} */ _state, /** @type {string[]} */ changed) => this.schedule(changed.every((key) => key === 'inSight' || key === 'at') ? SCROLL_MS : 0)),
         selection.subscribe(['hoverPos', 'pos', 'range'], () => this.drawCursor()),
       ];
       const observer = new ResizeObserver(() => this.schedule());
       observer.observe(root);
       this.stops.push(() => observer.disconnect());
-      const on = (/** @type {string} */ type, /** @type {any} */ handler, /** @type {any} */ options) => root.addEventListener(type, handler, options);
+      const on = (/** @type {string} */ type, /** @type {any} */ handler, /** @type {any} */ options = undefined) => root.addEventListener(type, handler, options);
       on('mousemove', (/** @type {MouseEvent} */ event) => this.moved(event));
       on('mouseleave', () => selection.set({ hoverPos: null }));
       on('mousedown', (/** @type {MouseEvent} */ event) => this.pressed(event));
@@ -175,6 +175,7 @@
       const [start, stop] = this.steps;
       const layer = /** @type {HTMLElement} */ (this.root.querySelector('.strip-cursors'));
       if (!layer || stop <= start) return;
+      /** @type {HTMLElement[]} */
       const boxes = [];
       const add = (/** @type {number} */ from, /** @type {number} */ to, /** @type {string} */ kind) => {
         const a = Math.max(start, from);

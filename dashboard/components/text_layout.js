@@ -19,6 +19,8 @@
   const MAX_HEADINGS = 400;
   const MAX_BLOCKS = 400;
   const MIN_BLOCK_ROWS = 50;
+  const HARD = 1;
+  const SOFT = 2;
   const MAX_ROWS = 700000; // a taller element than 14 million pixels is not painted by any browser
 
   /** Characters that would be invisible or would reorder the line are shown as a visible stand-in. */
@@ -109,12 +111,12 @@
     const offsetOf = (/** @type {number} */ c) => (offsets ? offsets[c] : c);
     const codeAt = (/** @type {number} */ c) => /** @type {number} */ (text.codePointAt(offsetOf(c)));
     const withHeadings = documents.length <= MAX_HEADINGS;
-    const start = [];
-    const stop = [];
-    const measured = [];
-    const line = []; // number of the logical line that begins on the row, 0 where one goes on
-    const forced = []; // 1 where a break must be written although the text has none
-    const rowDocument = [];
+    /** @type {number[]} */ const start = [];
+    /** @type {number[]} */ const stop = [];
+    /** @type {number[]} */ const measured = [];
+    /** @type {number[]} */ const line = []; // number of the logical line that begins on the row, 0 where one goes on
+    /** @type {number[]} */ const forced = []; // HARD: a break must be written although the text has none; SOFT: shown only
+    /** @type {number[]} */ const rowDocument = [];
     const firstRows = []; // rows at which a block must begin
 
     const addRow = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ how, /** @type {number} */ number, /** @type {number} */ doc, /** @type {number} */ force) => {
@@ -154,7 +156,7 @@
           const rowStop = simple ? Math.min(body, rowStart + columns) : breakAt(rowStart, body);
           const last = rowStop >= body;
           const documentEnds = last && !endsInNewline;
-          addRow(rowStart, last ? end : rowStop, simple ? 0 : 1, first, d, documentEnds || (!last && !simple) ? 1 : 0);
+          addRow(rowStart, last ? end : rowStop, simple ? 0 : 1, first, d, documentEnds ? HARD : !last && !simple ? SOFT : 0);
           first = 0;
           rowStart = rowStop;
           if (last) break;
@@ -184,23 +186,31 @@
       line: Uint32Array.from(line),
       forced: Uint8Array.from(forced),
       rowDocument: Uint32Array.from(rowDocument),
-      blocks: cutBlocks(start.length, firstRows, (row) => (measured[row] === 2 ? rowDocument[row] : null)),
+      blocks: cutBlocks(start.length, firstRows, (row) => line[row] > 0, (row) => (measured[row] === 2 ? rowDocument[row] : null)),
     });
   }
 
   /**
-   * Runs of rows that become one element each: few elements, each cheap to lay out.
-   * @param {number} nRows @param {number[]} firstRows @param {(row: number) => number|null} headingOf
+   * Runs of rows that become one element each: few elements, each cheap to lay out. A line is not cut
+   * unless it is long: what is searched for may go on in its next row.
+   * @param {number} nRows @param {number[]} firstRows @param {(row: number) => boolean} beginsLine
+   * @param {(row: number) => number|null} headingOf
    * @returns {{row: number, nRows: number, heading: number|null}[]}
    */
-  function cutBlocks(nRows, firstRows, headingOf) {
+  function cutBlocks(nRows, firstRows, beginsLine, headingOf) {
     const rowsPerBlock = Math.max(MIN_BLOCK_ROWS, Math.ceil(nRows / MAX_BLOCKS));
     const blocks = [];
     const edges = [...new Set([0, ...firstRows, nRows])].sort((a, b) => a - b);
     for (let i = 0; i + 1 < edges.length; i++) {
-      for (let row = edges[i]; row < edges[i + 1]; row += rowsPerBlock) {
-        const n = Math.min(rowsPerBlock, edges[i + 1] - row);
-        blocks.push({ row, nRows: n, heading: headingOf(row) });
+      let row = edges[i];
+      while (row < edges[i + 1]) {
+        let end = Math.min(row + rowsPerBlock, edges[i + 1]);
+        const latest = Math.min(end + rowsPerBlock, edges[i + 1]);
+        let next = end;
+        while (next < latest && !beginsLine(next)) next++;
+        if (next < latest || latest === edges[i + 1]) end = next;
+        blocks.push({ row, nRows: end - row, heading: headingOf(row) });
+        row = end;
       }
     }
     return blocks;
@@ -260,9 +270,9 @@
       let out = '';
       let from = row;
       for (let r = row; r < row + nRows; r++) {
-        if (!this.forced[r] && r + 1 < row + nRows) continue;
+        if (this.forced[r] !== HARD && r + 1 < row + nRows) continue;
         out += this.text.slice(this.offsetOf(this.start[from]), this.offsetOf(this.stop[r]));
-        if (this.forced[r]) out += '\n';
+        if (this.forced[r] === HARD) out += '\n';
         from = r + 1;
       }
       return displayText(out);
@@ -272,7 +282,7 @@
     offsetInBlock(/** @type {number} */ index, /** @type {number} */ character) {
       const { row } = this.blocks[index];
       let forcedBreaks = 0;
-      for (let r = row; r < this.nRows && this.stop[r] <= character; r++) forcedBreaks += this.forced[r];
+      for (let r = row; r < this.nRows && this.stop[r] <= character; r++) forcedBreaks += Number(this.forced[r] === HARD);
       return this.offsetOf(character) - this.offsetOf(this.start[row]) + forcedBreaks;
     }
 
@@ -284,7 +294,7 @@
       for (let r = row; r < row + nRows; r++) {
         const end = this.offsetOf(this.stop[r]) - base + forcedBreaks;
         if (offset <= end) break;
-        forcedBreaks += this.forced[r];
+        forcedBreaks += Number(this.forced[r] === HARD);
       }
       return Math.min(base + offset - forcedBreaks, this.offsetOf(this.stop[row + nRows - 1]));
     }
@@ -330,7 +340,7 @@
   }
 
   globalThis.interp.textLayout = {
-    HEADING_ROWS, TextLayout, characterOffsets, coverText, displayText, guessedCells, layoutText,
+    HEADING_ROWS, SOFT, TextLayout, characterOffsets, coverText, displayText, guessedCells, layoutText,
     lowerBound, simpleTest, standIn,
   };
 })();

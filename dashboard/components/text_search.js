@@ -13,6 +13,7 @@
    * @param {string} text @param {string} wanted @param {number} most
    */
   function occurrences(text, wanted, most) {
+    /** @type {number[]} */
     const found = [];
     if (!wanted) return found;
     const low = text.toLowerCase();
@@ -76,7 +77,7 @@
       for (let i = from; i < Math.min(this.matches.length, from + DRAWN) && this.matches[i] < end; i++) {
         const low = layout.characterAt(this.matches[i]);
         const high = layout.characterAt(this.matches[i] + this.wanted.length - 1) + 1;
-        for (const box of this.view.boxesOf(low, high)) {
+        for (const box of this.view.places.boxesOf(low, high)) {
           const made = document.createElement('div');
           made.className = `cursor cursor-match${i === this.current ? ' is-current' : ''}`;
           made.style.cssText = `left:${box.x}px;top:${box.y}px;width:${box.width}px;height:${box.height}px;pointer-events:none`;

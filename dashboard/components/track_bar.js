@@ -86,7 +86,9 @@
     const track = currentTrack();
     if (!track) return null;
     const theme = selection.theme();
-    const ends = { loss: ['0', `${track.limit} nats or more`], numeric: [track.isSigned ? `−${formatValue(track.limit, 1)}` : '0', formatValue(track.limit, 1)] }[track.kind];
+    /** @type {Record<string, string[]>} */
+    const endsOf = { loss: ['0', `${track.limit} nats or more`], numeric: [track.isSigned ? `−${formatValue(track.limit, 1)}` : '0', formatValue(track.limit, 1)] };
+    const ends = endsOf[track.kind];
     const scale = { limit: track.limit, oneSided: !track.isSigned, stretch: 'linear' };
     return h('div', { className: 'bar track-legend', role: 'group', 'aria-label': `Legend of the underline: ${name}` },
       h('span', { className: 'quiet' }, 'Underline'),

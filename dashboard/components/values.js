@@ -99,7 +99,7 @@
     }
 
     /** @private */
-    async fetchPiece(/** @type {any} */ about, /** @type {string[]} */ sites, /** @type {number} */ unit, /** @type {number} */ i, /** @type {number} */ nPositions, /** @type {AbortSignal} */ signal = undefined) {
+    async fetchPiece(/** @type {any} */ about, /** @type {string[]} */ sites, /** @type {number} */ unit, /** @type {number} */ i, /** @type {number} */ nPositions, /** @type {AbortSignal|undefined} */ signal = undefined) {
       const start = i * this.size;
       const stop = Math.min(nPositions, start + this.size);
       if (stop <= start) return;

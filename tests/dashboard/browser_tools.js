@@ -17,14 +17,15 @@
   const clusters = (most = 1e9) => {
     const out = [];
     for (const pre of document.querySelectorAll('.text-pre')) {
-      const node = pre.firstChild;
-      if (!node) continue;
-      for (const { segment, index } of new Intl.Segmenter().segment(node.data)) {
-        if (out.length >= most) return out;
-        const range = document.createRange();
-        range.setStart(node, index);
-        range.setEnd(node, index + segment.length);
-        out.push({ text: segment, box: range.getBoundingClientRect(), block: pre.parentElement });
+      const walker = document.createTreeWalker(pre, NodeFilter.SHOW_TEXT);
+      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        for (const { segment, index } of new Intl.Segmenter().segment(node.data)) {
+          if (out.length >= most) return out;
+          const range = document.createRange();
+          range.setStart(node, index);
+          range.setEnd(node, index + segment.length);
+          out.push({ text: segment, box: range.getBoundingClientRect(), block: pre.parentElement });
+        }
       }
     }
     return out;
@@ -57,7 +58,7 @@
         const x = Math.floor(((k + 0.5) * canvas.width) / n);
         const data = context.getImageData(x, 0, 1, canvas.height).data;
         const counts = new Map();
-        let dark = [];
+        const dark = [];
         for (let y = 0; y < canvas.height; y++) {
           const key = [...data.slice(4 * y, 4 * y + 3)].join();
           counts.set(key, (counts.get(key) || 0) + 1);

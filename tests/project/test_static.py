@@ -24,3 +24,15 @@ def test_ruff_finds_nothing():
 def test_mypy_finds_nothing():
     status, output = _run("mypy")
     assert status == 0, output
+
+
+@pytest.mark.timeout(600)
+def test_the_scripts_have_right_types_and_no_known_mistakes():
+    done = subprocess.run(
+        [sys.executable, ".ci/javascript.py", "check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,8 +6,8 @@ const { textLayout, textPaint, occurrences } = require('./load.js');
 const { characterOffsets, coverText, displayText, layoutText, simpleTest } = textLayout;
 // A font in which everything up to U+24FF is one cell wide and all else two.
 const isSimple = simpleTest((character) => (character.codePointAt(0) < 0x2500 ? 1 : 2), 1);
-const single = (text) => [{ index: 0, name: 'a', position: 0, character: 0 }];
-const layOut = (text, columns = 20, documents = single(text)) => layoutText({ text, documents, columns, isSimple });
+const single = () => [{ index: 0, name: 'a', position: 0, character: 0 }];
+const layOut = (text, columns = 20, documents = single()) => layoutText({ text, documents, columns, isSimple });
 
 /** What stands on the screen, row by row, without headings. */
 function rows(layout) {
