@@ -144,8 +144,8 @@ def statistics_rows(rows: Rows, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     ``entropy`` in nats and ``maximum``, of the weights as they are; ``first_mass`` on the first
     key that was fed with the query; ``mean_distance`` in positions; ``previous_mass``,
-    ``self_mass`` and ``next_mass``; ``duplicate_mass`` on other positions with the query's token;
-    ``induction_mass`` on positions, up to the query's own, that come after one with its token.
+    ``self_mass`` and ``next_mass``; ``duplicate_mass`` on earlier positions with the query's token;
+    ``induction_mass`` on earlier positions that come right after one with its token.
     """
     weights = rows.weights.float()
     query = torch.arange(rows.first_row, rows.first_row + weights.shape[1], device=weights.device)
@@ -194,7 +194,7 @@ def _same_token(rows: Rows, name: str, apart: Tensor) -> Tensor:
     )
     same = mine[:, None] == seen[None, :]
     if name == "duplicate_mass":
-        return same & (apart != 0)
+        return same & (apart < 0)
     after = torch.zeros_like(same)
     after[:, 1:] = same[:, :-1]
-    return after & (apart <= 0)
+    return after & (apart < 0)
