@@ -76,6 +76,8 @@ class Recording:
     predictions : Predictions or None
     provenance : dict
         Model, weights, code and library versions, command, seed.
+    schedule : dict
+        How the model was fed: batches, windows, strides.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -101,6 +103,7 @@ class Recording:
             }
         )
         self.provenance: dict[str, Any] = json.loads(file[schema.PROVENANCE].asstr()[()])
+        self.schedule: dict[str, Any] = json.loads(file[schema.SCHEDULE].asstr()[()])
         progress = file[schema.PROGRESS]
         self._fingerprint = progress[schema.FINGERPRINT][0].decode("ascii", "replace")
         self._missing: dict[str, np.ndarray] = {}

@@ -13,7 +13,9 @@ import numpy as np
 
 from interp.errors import RecordingError, StorageError, unknown_name
 from interp.storage import schema
+from interp.storage.attention_plan import is_sparse
 from interp.storage.attention_writing import MapWriter
+from interp.storage.compaction import compact
 from interp.storage.difference import describe_difference
 from interp.storage.digests import checksum, fingerprint
 from interp.storage.finite import explain_nonfinite, first_nonfinite, narrow
@@ -55,13 +57,8 @@ class RecordingWriter:
         self._checksums = np.zeros(shape, "<u4")
         self._written = np.zeros(shape, bool)
         self._column = {name: i for i, name in enumerate(self._layout.columns)}
-        self._maps = MapWriter(
-            self._layout.maps,
-            self._layout.columns,
-            self._guard,
-            self._note,
-            plan.nonfinite == "store",
-        )
+        places = self._layout.maps, self._layout.columns
+        self._maps = MapWriter(*places, self._guard, self._note, plan.nonfinite == "store")
         self.done_segments = 0
         self._last_sync = time.monotonic()
 
@@ -87,7 +84,8 @@ class RecordingWriter:
         """
         path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
         replaced = check_target(path, overwrite)
-        check_room(path, plan.n_bytes, replaced)
+        # Sparse maps are written once more at the end, at their exact size.
+        check_room(path, plan.n_bytes * (2 if is_sparse(plan) else 1), replaced)
         draft = path.with_name(path.name + ".new")
         fd = open_locked(draft, str(path), create=True)
         try:
@@ -319,6 +317,10 @@ class RecordingWriter:
             raise ValueError(f"{self.done_segments} of {self.n_segments} segments are committed")
         self._sync()
         value = fingerprint(self._layout.digests, self._checksums)
+        if is_sparse(self._plan):
+            with self._file:  # what is put in its place is open already
+                self._guard(self._compact, value)
+            return
         data = np.array([[value.encode()]], self._layout.fingerprint.dtype)
         self._guard(self._layout.fingerprint.write_rows, 0, data)
         self._guard(sync, self._file.fileno())
@@ -346,6 +348,9 @@ class RecordingWriter:
         cell = segment_index, self._column[name]
         self._checksums[cell] = value
         self._written[cell] = True
+
+    def _compact(self, value: str) -> None:
+        self._file, self._layout = compact(self.path, self._plan, self._layout, value)
 
     def _guard(self, action: Callable[..., None], *arguments: object) -> None:
         """Do something to the file; a full disk is told with what to do about it."""

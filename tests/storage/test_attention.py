@@ -34,3 +34,22 @@ def test_full_maps(tmp_path, dtype, keys, size):
             assert np.abs(recording.attention("a/attention", document) - weights).max() <= (
                 recording.attention_sites["a/attention"].max_error
             )
+
+
+FORMS = [
+    map_site(),
+    map_site(form="stats", dtype="float32"),
+    map_site(form="top-p", mass=0.9),
+    map_site(form="top-p", mass=0.5, dtype="uint8", keys="document"),
+]
+
+
+@pytest.mark.parametrize("kind", range(len(FORMS)))
+@pytest.mark.parametrize("size", [100, 5])
+def test_every_form(tmp_path, kind, size):
+    made = example(FORMS[kind], size=size, shuffle=True)
+    path = made.record(tmp_path / "run.h5")
+    with open_recording(path) as recording:
+        made.check(recording)
+        assert recording.verify().ok
+    assert not path.with_name("run.h5.new").exists()

@@ -12,7 +12,8 @@ import pytest
 
 import interp
 from interp.storage import AnnotationPlan, PredictionPlan, StreamPlan, open_recording, schema
-from tests.storage.example import Example, cut, site, small, stream
+from tests.storage.example import Example, by_document, cut, site, small, stream
+from tests.storage.maps import Maps, map_site
 
 DOCUMENT = Path(interp.__file__).parents[1] / "docs" / "format.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -20,7 +21,13 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 FLOATS = {"float16", "float32", "float64"}
 UINTS = {"uint8", "uint16", "uint32", "uint64"}
 INTS = {"int8", "int16", "int32", "int64"}
-FAMILIES = {"float": FLOATS, "uint": UINTS | {"int64"}, "number": FLOATS | UINTS | INTS}
+WEIGHTS = {"float16", "float32", "uint8"}
+FAMILIES = {
+    "weight": WEIGHTS,
+    "float": FLOATS,
+    "uint": UINTS | {"int64"},
+    "number": FLOATS | UINTS | INTS,
+}
 PLACEHOLDERS = {"STREAM": r"[^/]+", "SITE": r".+", "NUMBER": r"\d+"}
 
 
@@ -82,8 +89,17 @@ def sizes_of(file: h5py.File, name: str, match: dict[str, str]) -> dict[str, int
     sites = len(file["site_names"])
     sizes = {"n_sites": sites, "n_streams": len(file["stream_names"])}
     sizes["n_segments"] = len(file["progress/checksums"])
-    sizes["n_columns"] = sites + (3 if "predictions" in file else 0)
+    maps = file.get("attention", {})
+    filled = [part for part in datasets(maps) if not part.endswith("/segment_start")]
+    sizes["n_columns"] = sites + (3 if "predictions" in file else 0) + len(filled)
     owner = file[name]
+    if name.startswith("attention/"):
+        owner = owner.parent
+        sizes["n_heads"] = int(owner.attrs["n_heads"])
+    if name.startswith("key_ranges/"):
+        number = int(name.partition("/")[2].removesuffix("_start"))
+        sites = [maps[site] for site in file["attention_names"].asstr()[:]]
+        owner = next(site for site in sites if site.attrs["key_ranges"] == number)
     if name.startswith("predictions/"):
         owner = file["predictions"]
         sizes["top_k"] = file["predictions/top_id"].shape[1]
@@ -91,7 +107,7 @@ def sizes_of(file: h5py.File, name: str, match: dict[str, str]) -> dict[str, int
     if which is not None:
         start = file[f"streams/{which}/document_start"][:]
         sizes |= {"n_documents": len(start) - 1, "n_positions": int(start[-1])}
-    if "SITE" in match:
+    if "SITE" in match and name.startswith("activations/"):
         per = owner.attrs["per"]
         sizes["n_rows"] = sizes["n_positions" if per == "position" else "n_documents"]
         sizes["n_units"] = owner.shape[1]
@@ -108,9 +124,12 @@ def check_attributes(item: Any, rows: list[list[str]]) -> None:
             assert type_of_value(item.attrs[name]) == kind, (item.name, name)
 
 
-def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+def datasets(file: Any) -> dict[str, h5py.Dataset]:
     found: dict[str, h5py.Dataset] = {}
-    file.visititems(lambda name, item: found.update({name: item} if hasattr(item, "shape") else {}))
+    if file:
+        file.visititems(
+            lambda name, item: found.update({name: item} if hasattr(item, "shape") else {})
+        )
     return found
 
 
@@ -135,10 +154,32 @@ def several() -> list[Example]:
             {"source": cut(10, 4), "target": np.array([[0, 0], [0, 8], [8, 9]])},
             PredictionPlan("target", "same", 2),
         ),
+        with_maps(),
     ]
 
 
-@pytest.mark.parametrize("number", range(4))
+def with_maps() -> Example:
+    """Two streams, self- and cross-attention in all forms."""
+    two = [stream([4, 6], name="source", kind="words"), stream([7, 2], 1, name="target")]
+    lengths = {"source": [4, 6], "target": [7, 2]}
+    cross = {"stream": "target", "key_stream": "source", "keys": "document"}
+    own = {"stream": "target", "key_stream": "target"}
+    sites = [
+        map_site("d.0/attention", 2, **own),
+        map_site("d.1/attention", 2, dtype="uint8", **own),
+        map_site("d.2/attention", 3, form="top-p", mass=0.9, **own),
+        map_site("d.0.cross/attention", 2, form="stats", **cross),
+    ]
+    return Example(
+        two,
+        [],
+        {"source": np.array([[0, 4], [4, 10]]), "target": np.array([[0, 7], [7, 9]])},
+        None,
+        maps=tuple(Maps.random(s, lengths[s.stream], lengths[s.key_stream]) for s in sites),
+    )
+
+
+@pytest.mark.parametrize("number", range(5))
 def test_the_file_is_as_the_document_says(tmp_path, number):
     path = several()[number].record(tmp_path / "run.h5")
     rows = [(pattern(row[0]), *row[1:4]) for row in TABLES["data set"]]
@@ -166,6 +207,8 @@ def test_the_file_is_as_the_document_says(tmp_path, number):
             row[0].pattern for row in rows if row[3] == "MUST" and row[0].pattern not in seen
         ]
         assert not missing
+        for name in several()[number].plan().attention:
+            check_attributes(file[f"attention/{name}"], TABLES["attribute of `attention/SITE`"])
         if "predictions" in file:
             check_attributes(file["predictions"], TABLES["attribute of `predictions`"])
 
@@ -264,6 +307,17 @@ def test_the_python_of_the_document_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "b\n \n"
     assert scope["document"].shape == (3, 4)
     assert scope["unit"].shape == (8,)
+
+
+def test_the_python_that_reads_a_head_runs(tmp_path, monkeypatch):
+    lengths = [9, 4, 1, 12]
+    maps = Maps.random(map_site("h.0.attn/attention"), lengths, lengths)
+    small(segments={"text": by_document(lengths, 5)}, maps=(maps,)).record(tmp_path / "run.h5")
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[1]
+    scope: dict[str, Any] = {"h5py": h5py}
+    exec(compile(code, "format.md", "exec"), scope)
+    np.testing.assert_array_equal(scope["head_map"], maps.expected(1)[0])
 
 
 def test_the_version_and_the_constants(tmp_path):

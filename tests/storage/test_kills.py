@@ -21,14 +21,15 @@ import pytest
 
 from interp.errors import RecordingError
 from interp.storage import RecordingWriter, open_recording
-from tests.storage.example import Example, cut, site, small, stream
+from tests.storage.example import Example, by_document, cut, site, small
+from tests.storage.maps import Maps, map_site
 
 
 class Log:
-    """Positioned writes, in their order, and the file as it was before the first."""
+    """Positioned writes and renamings in their order, and the file as it was before the first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.writes: list[tuple[int, bytes]] = []
+        self.writes: list[tuple[int, int, bytes]] = []
         self.before: bytes | None = None
         self._patch = monkeypatch
 
@@ -36,12 +37,17 @@ class Log:
         pwrite, replace = os.pwrite, os.replace
 
         def log_write(fd: int, data: Any, offset: int) -> int:
-            self.writes.append((offset, bytes(data)))
+            self.writes.append((os.fstat(fd).st_ino, offset, bytes(data)))
             return pwrite(fd, data, offset)
 
         def log_replace(source: Path, target: Path) -> None:
-            self.before = Path(source).read_bytes()
-            self.writes.clear()  # laying out has a test of its own
+            if self.before is None:
+                self.before = Path(source).read_bytes()
+                self.writes.clear()  # laying out has a test of its own
+            else:
+                # The file that takes the place, and its size.
+                size = Path(source).stat().st_size
+                self.writes.append((Path(source).stat().st_ino, size, b""))
             replace(source, target)
 
         with self._patch.context() as patch:
@@ -53,11 +59,21 @@ class Log:
     def replay(self, path: Path, n_writes: int, torn: int | None = None) -> None:
         """Write the file as it is after some writes, the last of which may be torn."""
         assert self.before is not None
-        contents = bytearray(self.before)
-        for i, (offset, data) in enumerate(self.writes[:n_writes]):
+        leftover = path.with_name(path.name + ".new")
+        leftover.unlink(missing_ok=True)
+        main = self.writes[0][0]
+        contents = {main: bytearray(self.before)}
+        for i, (file, offset, data) in enumerate(self.writes[:n_writes]):
             part = data[:torn] if torn is not None and i == n_writes - 1 else data
-            contents[offset : offset + len(part)] = part
-        path.write_bytes(contents)
+            there = contents.setdefault(file, bytearray())
+            there.extend(bytes(max(0, offset + len(part) - len(there))))
+            there[offset : offset + len(part)] = part
+            if not data:
+                del contents[main]
+                main = file
+        path.write_bytes(contents.pop(main))
+        for draft in contents.values():
+            leftover.write_bytes(draft)
 
 
 def check_resumes(path: Path, example: Example) -> int:
@@ -84,6 +100,18 @@ def tiny() -> Example:
     return small((9, 4, 1, 12), 7, segments={"text": cut(26, 7, shuffle=True)})
 
 
+def tiny_maps(form: str) -> Example:
+    lengths = [5, 3]
+    mass = 0.9 if form == "top-p" else None
+    return small(
+        tuple(lengths),
+        sites=[site("lstm/l0/hidden", 3)],
+        segments={"text": by_document(lengths, 3, shuffle=True)},
+        predictions=None,
+        maps=(Maps.random(map_site(n_heads=2, form=form, mass=mass), lengths, lengths),),
+    )
+
+
 def test_every_prefix_of_the_writes_opens_and_resumes(tmp_path, monkeypatch):
     example, log, path = tiny(), Log(monkeypatch), tmp_path / "run.h5"
     log.record(path, example, per_commit=2)
@@ -98,10 +126,26 @@ def test_every_prefix_of_the_writes_opens_and_resumes(tmp_path, monkeypatch):
     assert set(done) == {0, 2, 4}
 
 
+@pytest.mark.parametrize("form", ["full", "top-p"])
+def test_every_prefix_of_a_recording_with_attention(tmp_path, monkeypatch, form):
+    example, log, path = tiny_maps(form), Log(monkeypatch), tmp_path / "run.h5"
+    log.record(path, example, per_commit=2)
+    final = path.read_bytes()
+    log.replay(path, len(log.writes))
+    assert path.read_bytes() == final
+    done = []
+    for n_writes in range(len(log.writes) + 1):
+        log.replay(path, n_writes)
+        done.append(check_resumes(path, example))
+        assert not path.with_name("run.h5.new").exists()
+    assert done == sorted(done)
+    assert set(done) == {0, 2, 3}
+
+
 def test_torn_writes_open_and_resume(tmp_path, monkeypatch):
     example, log, path = tiny(), Log(monkeypatch), tmp_path / "run.h5"
     log.record(path, example, per_commit=1)
-    for n_writes, (offset, data) in enumerate(log.writes, start=1):
+    for n_writes, (_, offset, data) in enumerate(log.writes, start=1):
         if len(data) == 8:
             # The counters: within one sector, which neither kill nor power cut divides.
             assert offset // 512 == (offset + 7) // 512
@@ -145,13 +189,17 @@ def test_every_prefix_of_laying_out_leaves_no_recording(tmp_path, monkeypatch):
         path.unlink()
 
 
+LONG = [250, 2, 400, 148]
+
+
 def long_example() -> Example:
+    window = {"n_heads": 2, "keys": "window:40"}
+    sparse = map_site("b/attention", form="top-p", mass=0.9, **window)
     return small(
-        (900, 2, 3000, 1098),
-        100,
-        streams=[stream([900, 2, 3000, 1098])],
-        sites=[site("lstm/l0/hidden", 96), site("lstm/l0/cell", 40, "float32")],
-        segments={"text": cut(5000, 100, shuffle=True)},
+        tuple(LONG),
+        sites=[site("lstm/l0/hidden", 600), site("lstm/l0/cell", 40, "float32")],
+        segments={"text": by_document(LONG, 20, shuffle=True)},
+        maps=tuple(Maps.random(s, LONG, LONG) for s in (map_site(**window), sparse)),
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from interp.storage import PredictionPlan, RecordingWriter, open_recording
 from tests.storage.example import Example, site, small, stream
+from tests.storage.maps import Maps, map_site
 
 
 @st.composite
@@ -29,6 +30,22 @@ def examples(draw: st.DrawFn) -> Example:
         )
         for i in range(draw(st.integers(1, 3)))
     ]
+    maps = []
+    if draw(st.booleans(), label="attention"):
+        ends = np.cumsum(lengths).tolist()
+        edges = sorted({*edges, *ends})
+        rows = list(zip(edges[:-1], edges[1:], strict=True))
+        for i in range(draw(st.integers(1, 2))):
+            form = draw(st.sampled_from(["full", "full", "top-p", "stats"]))
+            described = map_site(
+                f"m{i}/attention",
+                draw(st.integers(1, 3)),
+                draw(st.sampled_from(["float16", "float32", "uint8"])),
+                draw(st.sampled_from(["causal", "document", "window:3"])),
+                form,
+                0.9 if form == "top-p" else None,
+            )
+            maps.append(Maps.random(described, lengths, lengths, i))
     predictions = st.builds(
         PredictionPlan, st.just("text"), st.sampled_from(["next", "same"]), st.integers(1, 3)
     )
@@ -38,6 +55,7 @@ def examples(draw: st.DrawFn) -> Example:
         segments={"text": np.array(draw(st.permutations(rows)))},
         predictions=draw(st.none() | predictions),
         seed=draw(st.integers(0, 99)),
+        maps=tuple(maps),
     )
 
 
