@@ -38,6 +38,7 @@ COMMANDS = {
     "probe": ("interp.cli.probe", "probe"),
     "ablate": ("interp.cli.ablate", "ablate"),
     "heads": ("interp.cli.heads", "heads"),
+    "dynamics": ("interp.cli.dynamics", "app"),
     "export": ("interp.cli.export", "export"),
     "view": ("interp.cli.view", "view"),
     "train": ("interp.cli.train", "train"),
