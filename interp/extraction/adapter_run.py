@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from interp.errors import CaptureError, InterpError
+from interp.extraction.attention_costs import estimate_attention, in_form, kept_text
 from interp.extraction.attention_patterns import MapProbe
 from interp.extraction.attention_plans import AttentionPlanner, matrices_of
 from interp.extraction.attention_sink import AttentionSink
@@ -25,6 +26,9 @@ from interp.extraction.site_streams import misfit, with_streams
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import AttentionPlan, PredictionPlan, RecordingPlan, RecordingWriter
+from interp.storage.attention_plan import is_sparse
+from interp.storage.attention_site import TOP_P
+from interp.storage.target import free_bytes
 from interp.wording import count
 
 if TYPE_CHECKING:
@@ -106,7 +110,8 @@ class AdapterRun:
             if self._options.resume and self._options.output.exists():
                 writer = RecordingWriter.resume(self._options.output, plan)
             else:
-                self._display.estimated(self._estimate(plan))
+                estimate, plan = self._estimate(plan)
+                self._display.estimated(estimate)
                 writer = RecordingWriter.create(
                     self._options.output, plan, overwrite=self._options.overwrite
                 )
@@ -214,23 +219,32 @@ class AdapterRun:
             attention=attention,
         )
 
-    def _estimate(self, plan: RecordingPlan) -> Estimate:
-        """Return size and, from one timed step, duration."""
+    def _estimate(self, plan: RecordingPlan) -> tuple[Estimate, RecordingPlan]:
+        """Return size and, from one timed step, duration; and the plan, which may know more now."""
         first = next(iter(self.schedule.steps()))
         rows = len(first.documents)
         limit = max(1, _TIMED_POSITIONS // rows) if self._in_pieces else None
         piece = probe_step(first, rows, limit)
+        if self._engine.sink is not None:
+            self._engine.sink.measure()
         with self._recorder([*plan.sites, *plan.attention], self._engine.sink) as recorder:
             taken_s = self._engine.time_step(piece, recorder)
+        share = 1.0
+        if self._engine.sink is not None:
+            share = self._engine.sink.kept_share()
+            if is_sparse(plan):
+                plan = in_form(plan, TOP_P, share)
         padded = sum(len(step.documents) * step.n_steps for step in self.schedule.steps())
-        return Estimate(
+        estimate = Estimate(
             n_documents=self._n_documents,
             n_positions=self._n_positions,
             n_sites=len(plan.sites),
             n_units=sum(site.n_units for site in plan.sites.values()),
             size_bytes=plan.n_bytes,
             duration_s=taken_s * padded / (rows * piece.n_steps),
+            attention=estimate_attention(plan, share, free_bytes(self._options.output)),
         )
+        return estimate, plan
 
     def _run(self, writer: RecordingWriter, plan: RecordingPlan) -> Summary:
         done = writer.done_segments
@@ -259,7 +273,12 @@ class AdapterRun:
             n_resumed=before,
             mean_loss=losses.mean(),
             left_out=self._given.left_out,
+            attention=self._kept(plan),
         )
+
+    def _kept(self, plan: RecordingPlan) -> str:
+        sink = self._engine.sink
+        return "" if sink is None else kept_text(plan.attention, sink.n_seen, sink.n_kept)
 
     def _steps(
         self, plan: RecordingPlan, done: int, thread: WriterThread, losses: _MeanLoss

@@ -7,7 +7,7 @@ where the model runs, and gives NumPy arrays on the CPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -100,7 +100,13 @@ def stored(weights: Tensor, dtype: str) -> Tensor:
     return weights.to(_DTYPES[dtype]).cpu()
 
 
-def largest_rows(rows: Rows, mass: float, dtype: str) -> dict[str, np.ndarray]:
+def some_rows(rows: Rows, n: int = 32) -> Rows:
+    """Return about n of the rows, evenly over all of them."""
+    step = max(1, rows.weights.shape[1] // n)
+    return replace(rows, weights=rows.weights[:, ::step], ranges=rows.ranges[::step])
+
+
+def largest_rows(rows: Rows, mass: float, dtype: str = "float32") -> dict[str, np.ndarray]:
     """Return the fewest keys of each row that hold a part of its mass.
 
     Parameters
@@ -187,14 +193,10 @@ def _at_offset(weights: Tensor, at: Tensor) -> Tensor:
 def _same_token(rows: Rows, name: str, apart: Tensor) -> Tensor:
     """Return which keys have the query's token, or come after it: (n_rows, n_keys) bool."""
     assert rows.tokens is not None
-    n_rows = rows.weights.shape[1]
-    mine = rows.on_device(rows.tokens[rows.first_row : rows.first_row + n_rows].astype(np.int64))
-    seen = rows.on_device(
-        rows.tokens[rows.first_key : rows.first_key + rows.n_keys].astype(np.int64)
-    )
-    same = mine[:, None] == seen[None, :]
-    if name == "duplicate_mass":
-        return same & (apart < 0)
-    after = torch.zeros_like(same)
-    after[:, 1:] = same[:, :-1]
-    return after & (apart < 0)
+    shift = 0 if name == "duplicate_mass" else 1
+    mine = rows.tokens[rows.first_row : rows.first_row + rows.weights.shape[1]]
+    # The key's own token, or the one before it; the document's first has none before.
+    before = np.append(rows.tokens.astype(np.int64), -1)
+    seen = before[np.arange(rows.first_key, rows.first_key + rows.n_keys) - shift]
+    same = rows.on_device(mine.astype(np.int64))[:, None] == rows.on_device(seen)[None, :]
+    return same & (apart < 0)

@@ -20,12 +20,13 @@ from interp.extraction.attention_rows import (
     find_outside,
     full_rows,
     largest_rows,
+    some_rows,
     statistics_rows,
 )
 from interp.extraction.schedule import Part, Step
 from interp.sites import SiteDescription
 from interp.storage import AttentionPlan, schema
-from interp.storage.attention_site import FULL, TOP_P
+from interp.storage.attention_site import FULL, SUGGESTED_MASS, TOP_P
 
 
 class MapStore(Protocol):
@@ -122,9 +123,22 @@ class AttentionSink:
         self._place = place
         self.submit = submit
         self.n_seen = self.n_kept = 0
+        self._measured: list[int] | None = None
         self._step: Step | None = None
         self._rows_seen: dict[str, int] = {}
         self._waiting: dict[tuple[str, int], list[MapPiece]] = {}
+
+    def measure(self) -> None:
+        """From now on look at some rows of full maps to tell what top-p would keep of them."""
+        self._measured = [0, 0]
+
+    def kept_share(self) -> float:
+        """Return the part of all weights that top-p keeps, as measured; counting begins anew."""
+        kept, seen = self.n_kept, self.n_seen
+        if self._measured is not None and self._measured[1]:
+            kept, seen = self._measured
+        self.n_seen, self.n_kept, self._measured = 0, 0, None
+        return kept / seen if seen else 1.0
 
     def begin(self, step: Step) -> None:
         """Say to which step the maps that follow belong."""
@@ -259,6 +273,10 @@ class AttentionSink:
             weights = full_rows(rows, site.dtype)
             self.n_seen += weights.size
             self.n_kept += weights.size
+            if self._measured is not None:
+                some = some_rows(rows)
+                self._measured[0] += int(largest_rows(some, SUGGESTED_MASS)[schema.KEPT].sum())
+                self._measured[1] += int(np.diff(some.ranges, axis=1).sum()) * len(weights)
             return [MapPiece(site.name, segment, weights, done)]
         edges = {}
         if site.form == TOP_P:

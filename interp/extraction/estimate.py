@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interp.extraction.attention_costs import AttentionEstimate
 from interp.wording import count, size_text
 
 
@@ -21,6 +22,8 @@ class Estimate:
         Of the recording.
     duration_s : float or None
         From a timed step; None when none was timed.
+    attention : AttentionEstimate or None
+        What of it is attention.
     """
 
     n_documents: int
@@ -29,15 +32,19 @@ class Estimate:
     n_units: int
     size_bytes: int
     duration_s: float | None
+    attention: AttentionEstimate | None = None
 
     def __str__(self) -> str:
         cost = size_text(self.size_bytes)
         if self.duration_s is not None:
             cost += f", about {format_duration(self.duration_s)}"
-        return (
-            f"{count(self.n_documents, 'document')}, {count(self.n_positions, 'position')}, "
-            f"{count(self.n_sites, 'site')} with {count(self.n_units, 'unit')}: {cost}"
-        )
+        parts = [count(self.n_documents, "document"), count(self.n_positions, "position")]
+        if self.n_sites or self.attention is None:
+            parts.append(f"{count(self.n_sites, 'site')} with {count(self.n_units, 'unit')}")
+        lines = [f"{', '.join(parts)}: {cost}"]
+        if self.attention is not None:
+            lines.append(str(self.attention))
+        return "\n".join(lines)
 
 
 def format_duration(duration_s: float) -> str:

@@ -35,6 +35,8 @@ class Summary:
         Mean loss in nats of the actual tokens computed by this run; NaN without predictions.
     left_out : str
         What of the corpus was not recorded, such as ``"1 empty file left out"``.
+    attention : str
+        What was kept of attention and how exactly, in words.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Summary:
     n_resumed: int = 0
     mean_loss: float = math.nan
     left_out: str = ""
+    attention: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as a JSON-able dictionary."""
@@ -55,15 +58,18 @@ class Summary:
         return {**asdict(self), "path": str(self.path), "mean_loss": loss}
 
     def __str__(self) -> str:
+        parts = [count(self.n_documents, "document"), count(self.n_positions, "position")]
+        if self.n_sites or not self.attention:
+            parts.append(f"{count(self.n_sites, 'site')} with {count(self.n_units, 'unit')}")
         lines = [
-            f"{self.path}: {count(self.n_documents, 'document')}, "
-            f"{count(self.n_positions, 'position')}, {count(self.n_sites, 'site')} with "
-            f"{count(self.n_units, 'unit')}, {size_text(self.size_bytes)}",
+            f"{self.path}: {', '.join(parts)}, {size_text(self.size_bytes)}",
             f"took {format_duration(self.duration_s)} at {self.rate:,.0f} positions/s",
         ]
         if self.n_resumed:
             were = "was" if self.n_resumed == 1 else "were"
             lines[-1] += f"; {count(self.n_resumed, 'position')} {were} there already"
+        if self.attention:
+            lines.append(self.attention)
         if self.left_out:
             lines.append(self.left_out)
         if not math.isnan(self.mean_loss):

@@ -14,6 +14,9 @@ from interp.sites import SiteDescription
 FULL, TOP_P, STATS = "full", "top-p", "stats"
 FORMS = (FULL, TOP_P, STATS)
 
+#: The mass of the form "top-p" that is suggested where full maps are large.
+SUGGESTED_MASS = 0.95
+
 #: Names of the statistics of a row of weights, in the order in which they are stored.
 STATISTICS = (
     "entropy",

@@ -23,6 +23,7 @@ from interp.storage import packed, schema
 from interp.storage.annotating import write_annotation
 from interp.storage.attention_layout import MapPlaces, lay_out_attention, read_places
 from interp.storage.matrix import RawMatrix, raw_matrix
+from interp.storage.pictures import write_images
 from interp.storage.plan import RecordingPlan, StreamPlan
 
 
@@ -73,6 +74,7 @@ def _write_stream(group: h5py.Group, stream: StreamPlan) -> None:
         group.create_dataset(schema.SPAN, data=stream.spans.astype("<u4"))
     if stream.vocabulary is not None:
         packed.write(group, schema.VOCABULARY, stream.vocabulary)
+    write_images(group, stream.images, stream.rectangles)
 
 
 def _reserve_site(group: h5py.Group, name: str, site: SiteDescription, n_rows: int) -> None:

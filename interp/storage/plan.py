@@ -22,6 +22,7 @@ from interp.storage.attention_plan import attention_bytes, check_attention
 from interp.storage.attention_site import AttentionPlan
 from interp.storage.key_ranges import KeyRanges
 from interp.storage.packed import pack
+from interp.storage.pictures import check_images, digest_parts_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,11 @@ class StreamPlan:
         although there are texts: each position is one character (code point).
     vocabulary : sequence of str, optional
         The string of each token id.
+    images : sequence of array (height, width) or (height, width, 3) uint8, optional
+        The image of each document, where positions are patches.
+    rectangles : array of int, shape (n_positions, 4), optional
+        Left, top, right and bottom of each position on its document's image, in pixels; right
+        and bottom exclusive. Zeros for a position that is no patch.
     """
 
     name: str
@@ -54,6 +60,8 @@ class StreamPlan:
     token_ids: np.ndarray | None = None
     spans: np.ndarray | None = None
     vocabulary: Sequence[str] | None = None
+    images: Sequence[np.ndarray] | None = None
+    rectangles: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         start = np.asarray(self.document_start, dtype="<i8")
@@ -89,7 +97,7 @@ class StreamPlan:
             self.name,
             self.document_start,
             [None if strings is None else pack(strings) for strings in lists],
-            (self.token_ids, self.spans),
+            [self.token_ids, self.spans, *digest_parts_of(self.images, self.rectangles)],
         )
 
     def _check(self) -> None:
@@ -106,9 +114,12 @@ class StreamPlan:
             ("texts", self.texts, self.n_documents),
             ("token ids", self.token_ids, self.n_positions),
             ("spans", self.spans, self.n_positions),
+            ("images", self.images, self.n_documents),
+            ("rectangles", self.rectangles, self.n_positions),
         ):
             if value is not None and len(value) != n:
                 raise StorageError(f"{where} has {len(value):,} {what}, expected {n:,}.")
+        check_images(where, self.images, self.rectangles)
         if self.texts is not None:
             self._check_text()
         if self.token_ids is not None and self.vocabulary is not None:
@@ -254,6 +265,8 @@ class RecordingPlan:
             total += sum(len(text.encode("utf-8", "replace")) for text in stream.texts or ())
             total += 0 if stream.token_ids is None else len(stream.token_ids) * 4
             total += 0 if stream.spans is None else len(stream.spans) * 8
+            total += 0 if stream.rectangles is None else len(stream.rectangles) * 16
+            total += sum(image.size for image in stream.images or ())
             total += stream.n_documents * 48
         if self.predictions is not None:
             row = self.predictions.top_k * (self.predicted_ids_dtype().itemsize + 2) + 4

@@ -44,6 +44,9 @@ TEXT = "text"
 TOKEN_ID = "token_id"
 SPAN = "span"
 VOCABULARY = "vocabulary"
+IMAGE = "image"  # with its offsets in image_start
+IMAGE_SHAPE = "image_shape"
+RECTANGLE = "rectangle"
 START_SUFFIX = "_start"
 
 # Attributes of an activation data set.

@@ -17,6 +17,7 @@ from interp.storage.arrays import LazyArray
 from interp.storage.hdf5 import reading
 from interp.storage.matrix import open_matrix
 from interp.storage.packed import PackedStrings
+from interp.storage.pictures import StoredImages
 from interp.wording import count
 
 _TEXTS_KEPT = 8
@@ -40,6 +41,11 @@ class Stream:
         First and one-past-last character of each position within its document's text.
     vocabulary : list of str or None
         The string of each token id.
+    images : sequence of array (height, width) or (height, width, 3) uint8, or None
+        The image of each document, where positions are patches.
+    rectangles : array of int32, shape (n_positions, 4), or None
+        Left, top, right, bottom of each position on its document's image, in pixels; right and
+        bottom exclusive. Zeros for a position that is no patch, such as a class token.
     """
 
     def __init__(self, group: h5py.Group, name: str, file: FileIO) -> None:
@@ -62,6 +68,11 @@ class Stream:
             self._span_array = LazyArray(
                 open_matrix(file, group[schema.SPAN]), f"spans of {name!r}"
             )
+        self.images = StoredImages(group) if schema.IMAGE in group else None
+        self.rectangles: np.ndarray | None = None
+        if schema.RECTANGLE in group:
+            self.rectangles = group[schema.RECTANGLE][:].astype(np.int32)
+            self.rectangles.flags.writeable = False
         self.documents = Documents(self)
         has_tokens = self._texts is not None or None not in (self.token_ids, self.vocabulary)
         self.tokens = Tokens(self) if has_tokens else None
@@ -107,6 +118,10 @@ class Stream:
                 self._recent.popitem(last=False)
         return text
 
+    def image(self, document: int) -> np.ndarray | None:
+        """Return the image of one document, (height, width) or (height, width, 3) uint8."""
+        return None if self.images is None else self.images[document]
+
     def span_array(self, start: int, stop: int) -> np.ndarray:
         """Return the spans of positions start to stop - 1, shape (n, 2), int64."""
         if self._span_array is not None:
@@ -117,6 +132,8 @@ class Stream:
 
     def __repr__(self) -> str:
         parts = [count(self.n_positions, "position"), count(self.n_documents, "document")]
+        if self.images is not None:
+            parts.append("patches of images")
         if self.has_text:
             parts.append("one character each" if self.is_characters else "text with spans")
         if self.vocabulary is not None:
@@ -168,6 +185,17 @@ class Document:
         if not self._stream.has_text:
             return None
         return self._stream.span_array(self.start, self.stop)
+
+    @property
+    def image(self) -> np.ndarray | None:
+        """Its image, or None in a stream without images."""
+        return self._stream.image(self.index)
+
+    @property
+    def rectangles(self) -> np.ndarray | None:
+        """Where each of its positions lies on its image, shape (n_positions, 4), or None."""
+        found = self._stream.rectangles
+        return None if found is None else found[self.positions]
 
     def __repr__(self) -> str:
         return f"<document {self.index} {self.name!r}: {count(self.n_positions, 'position')}>"

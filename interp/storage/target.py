@@ -30,11 +30,37 @@ def check_target(path: Path, overwrite: bool) -> int:
     return path.stat().st_blocks * 512
 
 
-def check_room(path: Path, needed: int, replaced: int) -> None:
-    """Refuse a recording that does not fit on the disk."""
-    free = shutil.disk_usage(path.parent).free + replaced
-    if needed + _SPARE_BYTES > free:
-        raise StorageError(
-            f"The recording takes {size_text(needed)}, but only {size_text(free)} are free for "
-            f"{path}. Record fewer sites or documents, or choose another disk."
+def free_bytes(path: Path) -> int:
+    """Return how much is free on the disk of a file that is to be written."""
+    return shutil.disk_usage(Path(os.path.realpath(path)).parent).free
+
+
+def check_room(path: Path, needed: int, replaced: int, maps: int = 0, twice: bool = False) -> None:
+    """Refuse a recording that does not fit on the disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    needed : int
+        Size of the recording.
+    replaced : int
+        Bytes that a file gives back which it replaces.
+    maps : int
+        What of it is full attention maps.
+    twice : bool
+        Whether it is written a second time, at its exact size, before the first goes.
+    """
+    free = free_bytes(path) + replaced
+    if needed * (2 if twice else 1) + _SPARE_BYTES <= free:
+        return
+    takes = size_text(needed) + (", twice while it is completed" if twice else "")
+    advice = "Record fewer sites or documents"
+    if maps > needed // 2:
+        takes += f" ({size_text(maps)} of it attention maps)"
+        advice = (
+            "Keep less of attention (--attention top-p:0.95, or stats), fewer sites or documents"
         )
+    raise StorageError(
+        f"The recording takes {takes}, but only {size_text(free)} are free for {path}. {advice}, "
+        "or choose another disk."
+    )

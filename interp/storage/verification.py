@@ -21,7 +21,8 @@ from interp.storage.matrix import Matrix, open_matrix
 from interp.storage.packed import PackedStrings
 
 if TYPE_CHECKING:
-    from interp.storage.recording import Recording
+    from interp.storage.pictures import digest_parts
+from interp.storage.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -168,4 +169,5 @@ def _of_stream(group: h5py.Group, name: str) -> str:
         there = PackedStrings(group, part) if part in group else None
         strings.append(None if there is None else (there.raw(), there.start))
     numbers = [group[part][:] if part in group else None for part in (schema.TOKEN_ID, schema.SPAN)]
+    numbers += digest_parts(group)
     return digests.of_stream(name, group[schema.DOCUMENT_START][:], strings, numbers)

@@ -13,7 +13,7 @@ import numpy as np
 
 from interp.errors import RecordingError, StorageError, unknown_name
 from interp.storage import schema
-from interp.storage.attention_plan import is_sparse
+from interp.storage.attention_plan import attention_bytes, is_sparse
 from interp.storage.attention_writing import MapWriter
 from interp.storage.compaction import compact
 from interp.storage.difference import describe_difference
@@ -84,8 +84,8 @@ class RecordingWriter:
         """
         path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
         replaced = check_target(path, overwrite)
-        # Sparse maps are written once more at the end, at their exact size.
-        check_room(path, plan.n_bytes * (2 if is_sparse(plan) else 1), replaced)
+        maps = 0 if is_sparse(plan) else attention_bytes(plan)
+        check_room(path, plan.n_bytes, replaced, maps, twice=is_sparse(plan))
         draft = path.with_name(path.name + ".new")
         fd = open_locked(draft, str(path), create=True)
         try:
