@@ -44,18 +44,25 @@ def test_commands_and_options_exist():
     import typer.main
 
     main = importlib.import_module("interp.cli.main")
-    group = typer.main.get_command(main.app)
     known = {}
-    for name, command in group.commands.items():
+
+    def learn(name, command):
         context = typer.Context(command)
         options = {o for p in command.get_params(context) for o in (*p.opts, *p.secondary_opts)}
         known[name] = options | {"--help", "-h"}
+        for below, subcommand in getattr(command, "commands", {}).items():
+            learn(f"{name} {below}".strip(), subcommand)
+
+    learn("", typer.main.get_command(main.app))
     wrong = []
     for path in DOCUMENTS:
         for language, command in COMMAND.items():
             text = "".join(block for _, block in blocks(path, language)).replace("\\\n", " ")
             for found in command.finditer(text):
-                name, _, rest = found[1].split("#")[0].partition(" ")
+                words = found[1].split("#")[0].split(" ")
+                # `interp train lstm -o ...`: the options are those of the subcommand.
+                n_words = 2 if " ".join(words[:2]) in known else 1
+                name, rest = " ".join(words[:n_words]), " ".join(words[n_words:])
                 used = re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + rest)
                 unknown = [o for o in used if o not in known.get(name, ())]
                 if name not in known or unknown:
