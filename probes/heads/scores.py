@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from interp.errors import InterpError, unknown_name
 from probes.heads.findings import HeadScore, HeadTable
+from probes.heads.recorded import RecordedMaps
 from probes.heads.site_tally import ALL_METRICS, SiteTally
 from probes.heads.sources import MapSource
 
@@ -25,7 +27,7 @@ def check_metrics(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def score_heads(
-    source: MapSource,
+    source: MapSource | Any,
     metrics: Sequence[str] | None = None,
     n_resamples: int = 500,
     seed: int = 0,
@@ -34,9 +36,10 @@ def score_heads(
 
     Parameters
     ----------
-    source : MapSource
-        Maps in memory (:class:`probes.heads.sources.ArrayMaps`) or of a recording
-        (:class:`probes.heads.recorded.RecordedMaps`).
+    source : Recording or MapSource
+        A recording; some of its sites, or separators of your own
+        (:class:`probes.heads.recorded.RecordedMaps`); or maps in memory
+        (:class:`probes.heads.sources.ArrayMaps`).
     metrics : sequence of str, optional
         Of :data:`probes.heads.site_tally.ALL_METRICS`; default: all.
     n_resamples, seed : int
@@ -49,6 +52,8 @@ def score_heads(
         and says why.
     """
     names = check_metrics(metrics)
+    if hasattr(source, "attention_sites"):
+        source = RecordedMaps(source)
     scores: list[HeadScore] = []
     warnings: list[str] = []
     for site in source.sites():
