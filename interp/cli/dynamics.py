@@ -233,7 +233,7 @@ def truncation(
         list[int] | None, typer.Option(min=1, help="Steps of truncated; 32, 128. Repeatable.")
     ] = None,
     clip: Annotated[float, typer.Option(help="Largest norm of an update.")] = 1.0,
-    documents: Annotated[int, typer.Option(min=1, help="Documents to read.")] = 8,
+    documents: Annotated[int, typer.Option(min=1, help="Documents to read.")] = 32,
     model: Model = None,
     weights: Weights = None,
     corpus: Corpus = None,

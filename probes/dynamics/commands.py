@@ -176,7 +176,7 @@ def truncation_of(
     n_steps: int = 512,
     windows: Sequence[int] = (32, 128),
     clip_norm: float = 1.0,
-    n_documents: int = 8,
+    n_documents: int = 32,
     seed: int = 0,
     save: bool = True,
     output: Path | None = None,

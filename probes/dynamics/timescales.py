@@ -115,9 +115,9 @@ def measure_timescales(
 ) -> Timescales:
     """Compare what the carry gates promise with how slowly the states really change.
 
-    A gate that stayed at f would keep a share f^k of the state after k steps, so that it falls to
-    1/e after tau = -1 / ln f steps; for a gate that changes, the mean of ln f takes the place of
-    ln f (Tallec & Ollivier 2018). The carry gate is the forget gate of an LSTM and, in torch's
+    After k steps a gate has left the product of its k values of the state: exp(k mean ln f), which
+    is 1/e after tau = -1 / mean ln f steps. (A forget gate as the inverse of a time constant:
+    Tallec & Ollivier 2018.) The carry gate is the forget gate of an LSTM and, in torch's
     convention h' = (1 - z) n + z h, the update gate of a GRU.
 
     Parameters
