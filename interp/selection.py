@@ -244,7 +244,7 @@ class Selection:
         Rows are positions, or documents for a site without a position axis.
         """
         stream = recording.stream_of(self.site)
-        per_document = recording.sites[self.site].per == "call"
+        per_document = self.site in recording.sites and recording.sites[self.site].per == "call"
         if self.positions is None:
             return [(0, stream.n_documents if per_document else stream.n_positions)]
         if not per_document:

@@ -16,7 +16,9 @@ def export(
     selection: Annotated[
         str,
         typer.Argument(
-            help="SITE:UNITS@POSITIONS, such as lstm/l0/cell:87,90-95@doc3.", show_default=False
+            help="SITE:UNITS@POSITIONS, such as lstm/l0/cell:87,90-95@doc3; units of an attention "
+            "site are heads.",
+            show_default=False,
         ),
     ],
     output: Annotated[
@@ -35,8 +37,10 @@ def export(
     Example: interp export run.h5 'lstm/l0/cell:87@doc0' -o unit87.csv
     """
     import interp
+    from interp.selection import Selection
     from interp.storage.export import export as write
 
     with interp.open(file) as recording:
         n_rows = write(recording, selection, output, annotations, overwrite=overwrite)
-    print(f"{output}: {n_rows:,} rows of {selection}")
+        of_heads = Selection.parse(selection).site in recording.attention_sites
+    print(f"{output}: {n_rows:,} {'queries' if of_heads else 'rows'} of {selection}")

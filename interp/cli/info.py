@@ -11,6 +11,8 @@ import typer
 from interp.errors import RecordingError
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from interp.storage import Recording
 
 
@@ -49,6 +51,19 @@ def describe(recording: Recording) -> dict[str, Any]:
         {"name": name, "n_units": site.n_units, "dtype": site.dtype, "stream": site.stream}
         for name, site in recording.sites.items()
     ]
+    attention = [
+        {
+            "name": name,
+            "n_heads": site.n_heads,
+            "form": site.form_text,
+            "dtype": site.dtype,
+            "max_error": site.max_error,
+            "keys": site.keys,
+            "stream": site.stream,
+            "key_stream": site.key_stream,
+        }
+        for name, site in recording.attention_sites.items()
+    ]
     predictions = recording.predictions
     complete = bool(recording.is_complete)
     return {
@@ -58,11 +73,13 @@ def describe(recording: Recording) -> dict[str, Any]:
         "size_bytes": recording.path.stat().st_size,
         "streams": streams,
         "sites": sites,
+        "attention_sites": attention,
         "predictions": None
         if predictions is None
         else {"target": predictions.target, "top_k": predictions.top_k},
         "annotations": sorted(recording.annotations),
         "fingerprint": recording.fingerprint if complete else None,
+        "schedule": dict(recording.schedule),
         "provenance": dict(recording.provenance),
     }
 
@@ -91,6 +108,9 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     if said := described["predictions"]:
         about = "the next position" if said["target"] == "next" else "the position itself"
         facts.add_row("predictions", f"top {said['top_k']} and loss, about {about}")
+    if stride := described["schedule"].get("stride"):
+        window = described["schedule"]["window"]
+        facts.add_row("windows", f"of {window:,} positions, {stride:,} apart, in long documents")
     if described["annotations"]:
         facts.add_row("annotations", Text(", ".join(described["annotations"])))
     for name, value in _provenance_rows(described["provenance"]):
@@ -107,7 +127,33 @@ def _print(file: Path, described: dict[str, Any]) -> None:
     table.add_column("stream")
     for site in described["sites"]:
         table.add_row(Text(site["name"]), f"{site['n_units']:,}", site["dtype"], site["stream"])
-    console.print(table)
+    if described["sites"]:
+        console.print(table)
+    if described["attention_sites"]:
+        console.print(_attention_table(described["attention_sites"]))
+
+
+def _attention_table(sites: list[dict[str, Any]]) -> RichTable:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column("attention site", overflow="fold")
+    table.add_column("heads", justify="right")
+    for name in ("form", "type", "rounding up to", "keys", "streams"):
+        table.add_column(name)
+    for site in sites:
+        own, across = site["stream"], site["key_stream"]
+        maps = (site["dtype"], f"{site['max_error']:.2g}")
+        table.add_row(
+            Text(site["name"]),
+            str(site["n_heads"]),
+            site["form"],
+            *(("", "") if site["form"] == "stats" else maps),
+            site["keys"],
+            own if own == across else f"{own} to {across}",
+        )
+    return table
 
 
 def _provenance_rows(provenance: dict[str, Any]) -> list[tuple[str, str]]:

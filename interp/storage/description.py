@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from interp.wording import size_text
+from interp.storage.attention_site import STATS, AttentionSite
+from interp.wording import count, size_text
 
 if TYPE_CHECKING:
     from interp.sites import SiteDescription
@@ -19,13 +20,17 @@ def describe(recording: Recording) -> str:
     lines = [f"<Recording {recording.path}: {_state(recording)}>"]
     for name, stream in recording.streams.items():
         lines.append(f"  stream      {name}: {repr(stream).partition(': ')[2][:-1]}")
-    names = [*recording.sites]
+    names = list(recording.sites)
     width = max((len(name) for name in names), default=0)
     for i, name in enumerate(names[:_SITES_SHOWN]):
         label = "sites" if i == 0 else ""
         lines.append(f"  {label:<11} {name:<{width}}  {_site(recording.sites[name])}")
     if len(names) > _SITES_SHOWN:
         lines.append(f"  {'':<11} and {len(names) - _SITES_SHOWN} more")
+    for i, (name, found) in enumerate(list(recording.attention_sites.items())[:_SITES_SHOWN]):
+        lines.append(f"  {'' if i else 'attention':<11} {name}  {attention_text(found)}")
+    if len(recording.attention_sites) > _SITES_SHOWN:
+        lines.append(f"  {'':<11} and {len(recording.attention_sites) - _SITES_SHOWN} more")
     if recording.predictions is not None:
         predictions = recording.predictions
         lines.append(f"  predictions top {predictions.top_k} of the {predictions.target} position")
@@ -47,3 +52,12 @@ def _site(site: SiteDescription) -> str:
     heads = "" if site.n_heads is None else f"  {site.n_heads} heads"
     rows = "" if site.per == "position" else "  one row per document"
     return f"{site.n_units:,} units  {site.dtype}{heads}{rows}"
+
+
+def attention_text(site: AttentionSite) -> str:
+    """Return what a recording keeps of an attention site, in words."""
+    text = f"{count(site.n_heads or 0, 'head')}  {site.form_text}"
+    if site.form != STATS:
+        text += f" as {site.dtype}, each weight within {site.max_error:.2g}"
+    across = f"  {site.stream} to {site.key_stream}" if site.is_cross else ""
+    return f"{text}  keys: {site.keys}{across}"

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interp.errors import StorageError
-from interp.selection import Selection
+from interp.selection import Selection, as_selection
 from interp.storage.atomic import replacing
+from interp.storage.export_maps import MapTable, write_maps
 from interp.storage.packed import pack
 from interp.storage.table import Table
 
@@ -54,7 +55,8 @@ def export(
     ----------
     recording : Recording
     selection : str or Selection
-        Such as ``"lstm/l0/cell:87,90-95@doc3:100-200"``.
+        Such as ``"lstm/l0/cell:87,90-95@doc3:100-200"``; of an attention site heads and queries,
+        such as ``"h.3.attn/attention:5@doc0"``.
     path : str or path-like
         Ends in ``.csv``, ``.npz`` or ``.safetensors``.
     annotations : sequence of str
@@ -65,7 +67,7 @@ def export(
     Returns
     -------
     int
-        Number of rows written.
+        Number of rows written; of an attention site the number of queries.
 
     Raises
     ------
@@ -80,6 +82,16 @@ def export(
         raise StorageError(f"{path} cannot be written: there is no such directory.")
     if path.exists() and not overwrite:
         raise StorageError(f"{path} exists already; overwrite it on purpose, or rename.")
+    selection = as_selection(selection)
+    if selection.site in recording.attention_sites:
+        if annotations:
+            raise StorageError(
+                f"{selection.site} holds maps of queries and keys: there is no column for "
+                "annotations beside them."
+            )
+        maps = MapTable(recording, selection)
+        with replacing(path) as temporary:
+            return write_maps(maps, kind, temporary)
     table = Table(recording, selection, annotations)
     write = {"csv": _write_csv, "npz": _write_npz, "safetensors": _write_safetensors}[kind]
     with replacing(path) as temporary:

@@ -19,10 +19,10 @@ from interp.storage.hdf5 import reading
 from interp.storage.layout import segment_rows
 from interp.storage.matrix import Matrix, open_matrix
 from interp.storage.packed import PackedStrings
+from interp.storage.pictures import digest_parts
 
 if TYPE_CHECKING:
-    from interp.storage.pictures import digest_parts
-from interp.storage.recording import Recording
+    from interp.storage.recording import Recording
 
 
 @dataclass(frozen=True)
