@@ -16,6 +16,8 @@ from werkzeug.datastructures import MultiDict
 
 from dashboard import payloads, statistics, tracks
 from dashboard.answers import json_answer, raw_answer
+from dashboard.documents import MAX_ROWS, document_page
+from dashboard.documents import SORTS as SORTS_OF_DOCUMENTS
 from dashboard.heat import MAX_COLUMNS, SORTS, heat_map
 from dashboard.library import Library, Shelf
 from dashboard.parts import part_text
@@ -144,16 +146,18 @@ def histogram(query: Query) -> Response:
 
 
 def documents(query: Query) -> Response:
-    """Names, starts and mean losses of a stream's documents."""
+    """A page of a stream's documents: names, lengths and mean losses."""
     stream = query.stream()
     loss = query.shelf.document_loss(stream.name)
-    return json_answer(
-        {
-            "names": stream.document_names,
-            "start": stream.document_start,
-            "loss": None if loss is None else payloads.rounded(loss),
-        }
+    page = document_page(
+        stream,
+        loss,
+        find=query.arguments.get("find", "")[:200],
+        sort=query.choice("sort", SORTS_OF_DOCUMENTS),
+        start=query.integer("start", 0),
+        n_rows=query.integer("rows", 100, 1, MAX_ROWS),
     )
+    return json_answer(payloads.documents(stream, loss, page))
 
 
 def about(query: Query) -> Response:

@@ -1,7 +1,8 @@
 """Parts: pieces of a stream small enough for a browser to hold at once.
 
-A part is whole documents as far as possible, at most `MAX_CHARACTERS` or `MAX_TOKENS` positions; a
-longer document is cut. The cut depends on the stream only, so that a link means the same tomorrow.
+A part is whole documents as far as possible, at most `MAX_CHARACTERS` or `MAX_TOKENS` positions and
+`MAX_DOCUMENTS` documents; a longer document is cut. The cut depends on the stream only, so that a
+link means the same tomorrow.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dashboard.sources.protocol import Source, StreamInfo
 
 MAX_CHARACTERS = 1_000_000
 MAX_TOKENS = 250_000
+MAX_DOCUMENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def split_into_parts(stream: StreamInfo, limit: int | None = None) -> list[Part]
     position = 0
     while position < stream.n_positions:
         stop = min(position + limit, stream.n_positions)
-        ends = starts[(starts > position) & (starts <= stop)]
+        ends = starts[(starts > position) & (starts <= stop)][:MAX_DOCUMENTS]
         # Whole documents only, unless the first one alone is longer than a part.
         stop = int(ends[-1]) if len(ends) else stop
         first = int(np.searchsorted(starts, position, side="right")) - 1

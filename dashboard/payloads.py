@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dashboard import tracks
+from dashboard.documents import Page
 from dashboard.library import Library, Shelf
 from dashboard.parts import PartText
-from dashboard.sources.protocol import PredictionRows
+from dashboard.sources.protocol import PredictionRows, StreamInfo
 from dashboard.statistics import UnitStatistics
 
 
@@ -137,6 +138,26 @@ def part(shelf: Shelf, stream: str, index: int, text: PartText) -> dict[str, Any
                 "character": character,
             }
             for document, position, character in text.documents
+        ],
+    }
+
+
+def documents(stream: StreamInfo, loss: np.ndarray | None, page: Page) -> dict[str, Any]:
+    """Return the rows of a page of documents."""
+    lengths = np.diff(stream.document_start)
+    losses = [None] * len(page.indices) if loss is None else rounded(loss[page.indices])
+    return {
+        "start": page.start,
+        "nMatching": page.n_matching,
+        "worst": page.worst,
+        "rows": [
+            {
+                "index": int(index),
+                "name": stream.document_names[index],
+                "nPositions": int(lengths[index]),
+                "loss": value,
+            }
+            for index, value in zip(page.indices, losses, strict=True)
         ],
     }
 

@@ -41,6 +41,7 @@ SCRIPTS = [
     "attention_steps.js",
     "attention_patches.js",
     "attention_page.js",
+    "documents.js",
     "overview.js",
     "messages.js",
     "glue.js",

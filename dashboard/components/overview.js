@@ -8,8 +8,6 @@
   const { selection, useSelection } = interp;
   const { getJson, guarded } = interp.requests;
 
-  const SHOWN = 200;
-  const NATS_TO_BITS = 1 / Math.LN2;
 
   function bytes(/** @type {number} */ n) {
     const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -53,31 +51,6 @@
         h('td', null, s.signal.replace(/_/g, ' ')), h('td', { className: 'number' }, count(s.nUnits)), h('td', null, s.dtype), h('td', null, s.stream))))));
   }
 
-  function Documents(/** @type {any} */ { about, stream }) {
-    const documents = useLoaded(about, 'documents', { stream: stream.name });
-    const [wanted, setWanted] = React.useState('');
-    const [byLoss, setByLoss] = React.useState(0);
-    if (!documents) return h('p', { className: 'quiet' }, 'Loading …');
-    const { names, start, loss } = documents;
-    let rows = names.map((/** @type {string} */ name, /** @type {number} */ i) => ({ i, name, n: start[i + 1] - start[i], loss: loss ? loss[i] : null }));
-    rows = rows.filter((/** @type {any} */ row) => row.name.toLowerCase().includes(wanted.toLowerCase()));
-    if (byLoss) rows.sort((/** @type {any} */ a, /** @type {any} */ b) => byLoss * ((b.loss === null ? -1 : b.loss) - (a.loss === null ? -1 : a.loss)));
-    const worst = Math.max(1e-9, ...rows.map((/** @type {any} */ row) => row.loss || 0));
-    const open = (/** @type {number} */ doc) => selection.set({ doc, at: null, pos: null, range: null, view: 'explore' }, { push: true });
-    return h(React.Fragment, null,
-      h('div', { className: 'table-tools' },
-        h('input', { type: 'search', placeholder: 'Filter by name', 'aria-label': 'Filter documents', value: wanted, onChange: (/** @type {any} */ event) => setWanted(event.target.value) }),
-        h('span', { className: 'quiet' }, rows.length > SHOWN ? `showing ${SHOWN} of ${count(rows.length)}; filter to see others` : `${count(rows.length)} documents`)),
-      h('div', { className: 'table-scroll', tabIndex: 0, role: 'region', 'aria-label': 'Documents' }, h('table', { className: 'table' },
-        h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'document'), h('th', { scope: 'col', className: 'number' }, 'positions'),
-          loss && h('th', { scope: 'col', 'aria-sort': byLoss > 0 ? 'descending' : byLoss < 0 ? 'ascending' : 'none' },
-            h('button', { type: 'button', className: 'link', onClick: () => setByLoss(byLoss === 1 ? -1 : 1) }, `loss, bits ${byLoss > 0 ? '↓' : byLoss < 0 ? '↑' : '↕'}`)))),
-        h('tbody', null, rows.slice(0, SHOWN).map((/** @type {any} */ row) => h('tr', { key: row.i },
-          h('td', null, h('button', { type: 'button', className: 'link', onClick: () => open(row.i) }, row.name)),
-          h('td', { className: 'number' }, count(row.n)),
-          loss && h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${(100 * (row.loss || 0)) / worst}%` } }, row.loss === null ? '–' : (row.loss * NATS_TO_BITS).toFixed(2)))))))));
-  }
-
   /** Nested values as rows; long hashes are cut where they are read, the title has them whole. */
   function Tree(/** @type {any} */ { value, depth = 0 }) {
     if (value === null || typeof value !== 'object') {
@@ -106,7 +79,7 @@
       h('div', { className: 'overview-column' }, section('Recording', h('h3', null, about.name, about.is_complete === false && h('span', { className: 'badge badge-warn' }, `incomplete: ${about.done_segments} of ${about.n_segments} segments`)), h(Facts, { about })),
       section('Provenance', provenance ? (Object.keys(origin).length ? h(Tree, { value: origin }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …')),
         card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card }))),
-      h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(Documents, { key: stream.name, about, stream }))),
+      h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(interp.Documents, { key: stream.name, stream }))),
       section('Sites', h(Sites, { about }))));
   }
 

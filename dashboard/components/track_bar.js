@@ -51,7 +51,7 @@
     if (!names.length) return null;
     return h('select', {
       className: 'track', 'aria-label': 'Second track, under the text', value: track || '',
-      onChange: (/** @type {any} */ event) => selection.set({ track: event.target.value || null, only: null }, { push: true }),
+      onChange: (/** @type {any} */ event) => selection.set({ track: event.target.value || null, only: null, listsort: null }, { push: true }),
     },
       h('option', { value: '' }, 'No underline'),
       names.map((/** @type {string} */ name) => h('option', { key: name, value: name }, `Underline: ${name}`)));

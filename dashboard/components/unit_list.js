@@ -23,31 +23,53 @@
   /**
    * Columns of the list. The annotation that is drawn under the text comes first and sorts the list:
    * choosing one is asking which units go with it.
-   * @param {any} statistics @param {string|null} [track]
+   * @param {any} statistics @param {string|null} track @param {string} sorted as `sortOf` writes it
    */
-  function columnsOf(statistics, track) {
+  function columnsOf(statistics, track, sorted) {
+    const byColumn = (/** @type {string} */ id) => (sorted.startsWith(`${id}:`) ? sorted.slice(id.length + 1) : null);
     const number = { filter: 'agNumberColumnFilter', type: 'rightAligned', sortingOrder: ['desc', 'asc', null] };
     const names = Object.keys(statistics.correlation).sort((a, b) => Number(b === track) - Number(a === track));
     const format = { function: 'interpFormat(params)' };
     const columns = [
-      { field: 'unit', headerName: 'unit', width: 70, pinned: 'left', ...number, sortingOrder: ['asc', 'desc'] },
+      { field: 'unit', colId: 'unit', sort: byColumn('unit'), headerName: 'unit', width: 70, pinned: 'left', ...number, sortingOrder: ['asc', 'desc'] },
       ...names.map((name) => ({
-        field: `r${Object.keys(statistics.correlation).indexOf(name)}`, sort: name === track ? 'desc' : null, headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, flex: 1, minWidth: 84, ...number,
+        field: `r${Object.keys(statistics.correlation).indexOf(name)}`, colId: `r ${name}`, sort: byColumn(`r ${name}`), headerName: `r ${name}`, headerTooltip: `Correlation with ${name}`, flex: 1, minWidth: 84, ...number,
         valueFormatter: format, cellStyle: { function: 'interpCorrelationStyle(params)' }, comparator: { function: 'interpByMagnitude' },
       })),
-      { field: 'mean', headerName: 'mean', flex: 1, minWidth: 74, valueFormatter: format, ...number },
-      { field: 'spread', headerName: 'spread', headerTooltip: 'Standard deviation', flex: 1, minWidth: 78, valueFormatter: format, ...number },
+      { field: 'mean', colId: 'mean', sort: byColumn('mean'), headerName: 'mean', flex: 1, minWidth: 74, valueFormatter: format, ...number },
+      { field: 'spread', colId: 'spread', sort: byColumn('spread'), headerName: 'spread', headerTooltip: 'Standard deviation', flex: 1, minWidth: 78, valueFormatter: format, ...number },
     ];
     if (statistics.saturated.some((/** @type {any} */ share) => share !== null)) {
-      columns.push({ field: 'saturated', headerName: 'saturated', headerTooltip: 'Share of values near the ends of the range', flex: 1, minWidth: 92, valueFormatter: { function: 'interpPercent(params)' }, ...number });
+      columns.push({ field: 'saturated', colId: 'saturated', sort: byColumn('saturated'), headerName: 'saturated', headerTooltip: 'Share of values near the ends of the range', flex: 1, minWidth: 92, valueFormatter: { function: 'interpPercent(params)' }, ...number });
     }
     return columns;
+  }
+
+  /** What sorts the list unless the reader says otherwise: the annotation under the text. */
+  function usualSort(/** @type {any} */ statistics, /** @type {string|null} */ track) {
+    return track !== null && track in statistics.correlation ? `r ${track}:desc` : '';
+  }
+
+  /** The model of the grid's filters, null for none or for what is no such thing. @param {string|null} text */
+  function filterOf(text) {
+    try {
+      const model = JSON.parse(text || 'null');
+      return model && typeof model === 'object' && !Array.isArray(model) ? model : null;
+    } catch {
+      return null;
+    }
   }
 
   /** Missing values last; correlations by their magnitude, since a unit may be on by being low. */
   function byMagnitude(/** @type {number|null} */ a, /** @type {number|null} */ b) {
     const size = (/** @type {number|null} */ value) => (value === null || value === undefined ? -1 : Math.abs(value));
     return size(a) - size(b);
+  }
+
+  /** The grid's filters, null for none. */
+  function modelOf(/** @type {any} */ api) {
+    const model = api.getFilterModel();
+    return model && Object.keys(model).length ? model : null;
   }
 
   const functions = ((/** @type {any} */ (window)).dashAgGridFunctions = (/** @type {any} */ (window)).dashAgGridFunctions || {});
@@ -119,20 +141,50 @@
       const row = found.getRowNode(String(unit));
       if (row && grid.offsetParent) found.ensureNodeVisible(row);
     };
-    const fill = () => {
-      const { statistics, units, track } = selection.get();
-      if (!statistics) return;
-      const properties = { rowData: rowsOf(statistics), columnDefs: columnsOf(statistics, track) };
-      window.dash_clientside.set_props(id, properties);
-      if (units) window.dash_clientside.set_props(id, { selectedRows: { ids: units.map(String) } });
-      setTimeout(follow, 300);
+    const columns = () => {
+      const { statistics, track, listsort } = selection.get();
+      return columnsOf(statistics, track, listsort === null ? usualSort(statistics, track) : listsort);
     };
-    const sort = () => {
-      const { statistics, track } = selection.get();
-      if (statistics) window.dash_clientside.set_props(id, { columnDefs: columnsOf(statistics, track) });
+    const filter = () => {
+      const found = api();
+      const { listfilter } = selection.get();
+      if (found && JSON.stringify(filterOf(listfilter)) !== JSON.stringify(modelOf(found))) found.setFilterModel(filterOf(listfilter));
+    };
+    const tick = () => {
+      const units = selection.get().units || [];
+      window.dash_clientside.set_props(id, { selectedRows: { ids: units.map(String) } });
+    };
+    const fill = () => {
+      const { statistics, units } = selection.get();
+      if (!statistics) return;
+      window.dash_clientside.set_props(id, { rowData: rowsOf(statistics), columnDefs: columns() });
+      if (units) tick();
+      setTimeout(follow, 300);
+      setTimeout(listen, 300);
+    };
+    const sort = () => selection.get().statistics && window.dash_clientside.set_props(id, { columnDefs: columns() });
+    // The reader's own sorting and filters are part of the address.
+    let listening = false;
+    const listen = () => {
+      const found = api();
+      if (!found || listening) return;
+      listening = true;
+      filter();
+      found.addEventListener('sortChanged', () => {
+        const { statistics, track } = selection.get();
+        const by = found.getColumnState().find((/** @type {any} */ column) => column.sort);
+        const now = by ? `${by.colId}:${by.sort}` : '';
+        if (statistics) selection.set({ listsort: now === usualSort(statistics, track) ? null : now }, { push: true });
+      });
+      found.addEventListener('filterChanged', () => {
+        const model = modelOf(found);
+        selection.set({ listfilter: model && JSON.stringify(model) }, { push: true });
+      });
     };
     selection.subscribe(['statistics'], fill);
-    selection.subscribe(['track'], sort);
+    selection.subscribe(['track', 'listsort'], sort);
+    selection.subscribe(['listfilter'], filter);
+    selection.subscribe(['units'], tick);
     let rest = 0;
     selection.subscribe(['unit'], () => {
       // Walking through units by key must not wait for the list.
@@ -143,5 +195,9 @@
     fill();
   }
 
+  const { TEXT } = interp.urlState.kinds;
+  // listsort: null as usual, '' not at all, else column:direction. listfilter: the grid's own model.
+  interp.addState({ listsort: { ...TEXT, initial: null }, listfilter: { ...TEXT, initial: null } });
+  interp.addReset(['listsort', 'listfilter']);
   Object.assign(interp, { unitList: { rowsOf, columnsOf, byMagnitude, bindUnitList } });
 })();

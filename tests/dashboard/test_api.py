@@ -67,7 +67,7 @@ def test_text_comes_with_its_documents(client, source):
         ("predictions?start=0&stop=5", "tokens"),
         ("units?site=lstm/l1/hidden", "spread"),
         ("histogram?site=lstm/l1/hidden&unit=0", "counts"),
-        ("documents?stream=text", "loss"),
+        ("documents?stream=text&find=tex&sort=-loss", "rows"),
         ("provenance", "seed"),
     ],
 )
@@ -120,6 +120,8 @@ def test_categories_come_with_their_codes():
         ("text?stream=nope", 404, "No stream named"),
         ("spans", 404, "no spans"),
         ("track?name=nope&start=0&stop=9", 404, "No annotation"),
+        ("documents?sort=name", 400, "one of index"),
+        ("documents?rows=100000", 400, "rows must lie"),
         ("categories?name=nope", 404, "No annotation"),
         ("categories?name=string", 404, "no categories"),
         ("predictions?start=0&stop=2000", 400, "At most 1024"),
@@ -168,6 +170,25 @@ def test_views_bring_routes_along_but_none_that_is_taken(source):
     assert server.test_client().get(f"{BASE}/double").status_code == 400
     with pytest.raises(ValueError, match="two routes are named 'double'"):
         all_routes([own, own])
+
+
+def test_a_hundred_thousand_documents_are_sent_in_pages():
+    n = 100_000
+    documents = [(f"a/rather/long/name/of/document_{i}.txt", "x") for i in range(n)]
+    source = MemorySource(documents, {"m/output": np.zeros((n, 1), np.float16)}, name="many")
+    client = create_app(source).server.test_client()
+    page = client.get("/api/many/documents?find=_9999&start=4&rows=7")
+    assert [row["index"] for row in page.json["rows"]] == [
+        99993,
+        99994,
+        99995,
+        99996,
+        99997,
+        99998,
+        99999,
+    ]
+    for address in ("about", "text?part=3", "documents?rows=500"):
+        assert len(client.get(f"/api/many/{address}").data) < 2_000_000
 
 
 def test_one_heat_map_stays_small(client):

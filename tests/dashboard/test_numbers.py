@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import library, payloads, statistics, tracks
+from dashboard import library, parts, payloads, statistics, tracks
+from dashboard.documents import document_page
 from dashboard.heat import columns_of, heat_map
 from dashboard.parts import part_text, split_into_parts
 from dashboard.sources import MemorySource, SiteInfo, StreamInfo
@@ -205,3 +206,32 @@ def test_halves_say_what_does_not_fit():
         1.0,
         np.inf,
     ]
+
+
+def test_pages_of_documents_are_filtered_and_sorted():
+    names = [f"Module_{i}.py" for i in range(1_000)]
+    starts = np.concatenate([[0], np.cumsum(np.arange(1_000) % 7)])
+    stream = StreamInfo("text", int(starts[-1]), names, starts)
+    loss = np.arange(1_000) % 13 * 1.0
+    loss[:3] = np.nan
+    page = document_page(stream, loss, find="module_1", sort="-loss", start=10, n_rows=5)
+    matching = [i for i in range(1_000) if names[i].startswith("Module_1")]
+    ranked = sorted(matching, key=lambda i: (np.isnan(loss[i]), -loss[i], i))
+    assert page.indices.tolist() == ranked[10:15]
+    assert (page.n_matching, page.worst) == (111, 12.0)
+    assert document_page(stream, loss, sort="loss").indices[-1] != 0
+    assert document_page(stream, loss, sort="loss", start=997).indices.tolist() == [0, 1, 2]
+    assert document_page(stream, None, sort="loss", n_rows=2).indices.tolist() == [0, 1]
+    assert document_page(stream, None, sort="-length", n_rows=1).indices.tolist() == [6]
+    assert document_page(stream, loss, find="nowhere").n_matching == 0
+    assert len(document_page(stream, loss, start=2_000).indices) == 0
+
+
+def test_a_part_holds_no_more_documents_than_a_page_can_name(monkeypatch):
+    monkeypatch.setattr(parts, "MAX_DOCUMENTS", 10)
+    stream = StreamInfo("text", 35 * 2, [""] * 35, np.arange(36) * 2)
+    found = split_into_parts(stream)
+    assert [(part.first_document, part.last_document) for part in found] == [
+        (0, 9), (10, 19), (20, 29), (30, 34),
+    ]  # fmt: skip
+    assert found[-1].stop == 70
