@@ -43,6 +43,9 @@ def anchor_cells_(
     """
     if not cells.numel():
         return
+    lowest, highest = torch.aminmax(cells)  # one pass, which settles it for most nets
+    if -LARGE <= float(lowest) and float(highest) <= LARGE:
+        return
     units = torch.nonzero(cells.abs().amax((0, 1)) > LARGE)[:, 0]
     if not len(units):
         return

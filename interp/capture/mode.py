@@ -41,7 +41,19 @@ def handles(*functions: Function) -> Callable[[Handler], Handler]:
 
 
 class CaptureMode(TorchFunctionMode):
-    """Passes the functions that have a handler to it; every other one runs as it is."""
+    """Passes the functions that have a handler to it; every other one runs as it is.
+
+    It is on the way of everything a model's code does with a tensor, so it does next to nothing.
+
+    Parameters
+    ----------
+    watchers : list of callable
+        Those of its thread.
+    """
+
+    def __init__(self, watchers: list[Watcher]) -> None:
+        super().__init__()
+        self._watchers = watchers
 
     def __torch_function__(
         self,
@@ -54,7 +66,7 @@ class CaptureMode(TorchFunctionMode):
         if handler is not None and (places := active.places()):
             return handler(places, func, args, kwargs or {})
         result = func(*args, **kwargs) if kwargs else func(*args)
-        for watch in active.watchers:
+        for watch in self._watchers:
             watch(func, args, kwargs or {}, result)
         return result
 
@@ -74,7 +86,7 @@ class _Active(threading.local):
     def enter(self, session: Session) -> None:
         """Let `session` take part, and start the mode if it is the first that needs it."""
         if session.needs_mode and self._mode is None:
-            mode = CaptureMode()
+            mode = CaptureMode(self.watchers)
             mode.__enter__()
             self._mode = mode
         self.sessions.append(session)

@@ -44,10 +44,13 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _prefers_convolution(rows: Tensor) -> bool:
     return bool(
-        rows.dtype == torch.float32
+        rows.numel() > _MIN_INPUTS
+        and rows.dtype == torch.float32
         and rows.device.type == "cpu"
-        and rows.numel() > _MIN_INPUTS
         and rows.is_contiguous()
-        and torch.backends.mkldnn.is_available()
+        and _HAS_ONEDNN
         and torch.backends.mkldnn.enabled
     )
+
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()

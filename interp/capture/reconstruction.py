@@ -23,6 +23,8 @@ _BLOCK = 1 << 24
 more memory for a long sequence."""
 _CACHED = 1 << 20
 """Values of gates that are passed over at a time, so that they stay in the processor's cache."""
+_LARGEST_KEPT = (1 << 25) - (1 << 16)
+"""Bytes that the GNU C library keeps for the next request when they are freed."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,17 @@ def lstm_signals(
     """
     needed = [g for g in LSTM_GATES if g in signals or (CELL in signals and g != LSTM_GATES[3])]
     chosen = weights.of_gates([LSTM_GATES.index(gate) for gate in needed], 4)
-    cell_gate = needed.index(LSTM_GATES[2]) if LSTM_GATES[2] in needed else None
     kept = _Kept(needed, signals, len(data), state[1])
-    preactivations = _Preactivations(chosen, len(data))
+    preactivations = _Preactivations(chosen, needed, len(data))
     initial = cell = state[1]
     for block in steps.blocks(_BLOCK // len(chosen.input)):
-        gates = preactivations(data[block.rows], steps.previous(hidden, state[0], block))
-        parts = gates.chunk(len(needed), -1)
+        groups = preactivations(data, hidden, state[0], steps, block)
+        parts = [part for group in groups for part in group.gates]
         cells = kept.rows(CELL, block) if CELL in signals else None
-        for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // gates.shape[1]):
+        for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // len(chosen.input)):
             rows = small.rows
-            _activate_(gates[rows], None if cell_gate is None else parts[cell_gate][rows])
+            for group in groups:
+                group.activate_(rows)
             if cells is not None:
                 torch.mul(parts[0][rows], parts[2][rows], out=cells[rows])
                 forget = parts[1][rows]
@@ -156,7 +158,8 @@ def gru_signals(
         parts = gates.chunk(len(needed), -1)
         for name, part, other in zip(needed, parts, others, strict=True):
             if name == GRU_GATES[2]:
-                _activate_(part.addcmul_(parts[0], other), part)
+                part.addcmul_(parts[0], other)
+                _Group(part, 1, 0, doubled=False).activate_(slice(None))
             else:
                 part.add_(other).sigmoid_()
         kept.put(block, parts)
@@ -197,40 +200,121 @@ class _Kept:
                     self.rows(name, block).copy_(part)
 
 
+class _Group:
+    """Gates that lie side by side in one tensor, (rows, gates × n_units).
+
+    Parameters
+    ----------
+    values : Tensor
+        What goes into the sigmoid or tanh of each gate.
+    n_gates : int
+        Number of gates.
+    cell_gate : int or None
+        Which of them is the cell gate, whose function is tanh.
+    doubled : bool
+        Whether the cell gate's values are doubled already, see `activate_`.
+    """
+
+    def __init__(self, values: Tensor, n_gates: int, cell_gate: int | None, doubled: bool) -> None:
+        self.values = values
+        self.gates: Sequence[Tensor] = values.chunk(n_gates, -1) if n_gates > 1 else [values]
+        self._cell_gate = None if cell_gate is None else self.gates[cell_gate]
+        self._doubled = doubled
+
+    def activate_(self, rows: slice) -> None:
+        """Apply tanh to the cell gate and the sigmoid to the rest, in some rows.
+
+        Torch's float32 tanh on a CPU takes up to ten times as long as its sigmoid; 2 σ(2x) - 1 is
+        within 1.2e-7 of it.
+        """
+        values = self.values[rows]
+        if self._cell_gate is None:
+            values.sigmoid_()
+            return
+        cell_gate = self._cell_gate[rows]
+        if _by_sigmoid(values):
+            if not self._doubled:
+                cell_gate.mul_(2)
+            values.sigmoid_()
+            torch.add(_MINUS_ONE, cell_gate, alpha=2, out=cell_gate)
+        else:
+            tanh = cell_gate.tanh()
+            values.sigmoid_()
+            cell_gate.copy_(tanh)
+
+
+_MINUS_ONE = torch.tensor(-1.0)
+
+
+def _by_sigmoid(values: Tensor) -> bool:
+    return values.dtype == torch.float32 and values.device.type == "cpu"
+
+
 class _Preactivations:
     """W_i x + W_h h + b for block after block of rows.
 
     One product over [x, h] saves a pass over the result; where there are fewer rows than columns
-    in all, copying the weights side by side would cost more than that.
+    in all, copying the weights side by side would cost more than that. On a CPU a result of 32 MiB
+    or more is cut into several, with some gates each: the C library gives such memory back to the
+    system each time it is freed, and getting its pages anew costs as much as half the product.
     """
 
-    def __init__(self, weights: Weights, n_rows: int) -> None:
+    def __init__(self, weights: Weights, gates: Sequence[str], n_rows: int) -> None:
         self._weights = weights
-        self._bias = weights.bias
-        self._both = None
-        if n_rows >= weights.input.shape[1] + weights.hidden.shape[1]:
-            self._both = torch.cat([weights.input, weights.hidden], 1)
+        self._gates = gates
+        self._is_joined = n_rows >= weights.input.shape[1] + weights.hidden.shape[1]
+        n_bytes = n_rows * len(weights.input) * weights.input.element_size()
+        self._n_groups = 1
+        if weights.input.device.type == "cpu" and n_bytes > _LARGEST_KEPT:
+            n_parts = -(-n_bytes // _LARGEST_KEPT)
+            divisors = [n for n in range(2, len(gates)) if len(gates) % n == 0]
+            self._n_groups = next((n for n in divisors if n >= n_parts), len(gates))
+        self._prepared = self._prepare()
 
-    def __call__(self, data: Tensor, previous: Tensor) -> Tensor:
-        if self._both is not None:
-            return affine(torch.cat([data, previous], 1), self._both, self._bias)
-        block = affine(data, self._weights.input, self._bias)
-        return block.add_(affine(previous, self._weights.hidden, None))
+    def _prepare(self) -> list[tuple[tuple[Tensor, ...], Tensor | None, int | None]]:
+        """Return weights, bias and the place of the cell gate of each group."""
+        per_group = len(self._gates) // self._n_groups
+        n_units = len(self._weights.input) // len(self._gates)
+        whole = self._weights.input, self._weights.hidden
+        joined = (torch.cat(whole, 1),) if self._is_joined else whole
+        bias = self._weights.bias
+        place = self._gates.index(LSTM_GATES[2]) if LSTM_GATES[2] in self._gates else None
+        if place is not None and self._is_joined and _by_sigmoid(joined[0]):
+            rows = slice(place * n_units, (place + 1) * n_units)
+            joined[0][rows].mul_(2)  # by a power of two: the product is the same to the bit
+            if bias is not None:
+                bias[rows].mul_(2)
+        if self._n_groups == 1:
+            return [(joined, bias, place)]
+        biases = [None] * self._n_groups if bias is None else bias.chunk(self._n_groups)
+        parts = zip(*(part.chunk(self._n_groups) for part in joined), strict=True)
+        inside = [
+            place - i * per_group if place is not None and place // per_group == i else None
+            for i in range(self._n_groups)
+        ]
+        return list(zip(parts, biases, inside, strict=True))
 
+    def __call__(
+        self, data: Tensor, hidden: Tensor, initial: Tensor, steps: Steps, block: Block
+    ) -> list[_Group]:
+        inputs = self._inputs(data, hidden, initial, steps, block)
+        groups = []
+        for weights, bias, cell_gate in self._prepared:
+            values = affine(inputs[0], weights[0], bias)
+            for other, weight in zip(inputs[1:], weights[1:], strict=True):
+                values.add_(affine(other, weight, None))
+            n_gates = len(self._gates) // self._n_groups
+            groups.append(_Group(values, n_gates, cell_gate, self._is_joined))
+        return groups
 
-def _activate_(gates: Tensor, cell_gate: Tensor | None) -> None:
-    """Apply tanh to the cell gate, which lies inside `gates`, and the sigmoid to the rest.
-
-    Torch's float32 tanh on a CPU takes up to ten times as long as its sigmoid; 2 σ(2x) - 1 is
-    within 1.2e-7 of it.
-    """
-    if cell_gate is None:
-        gates.sigmoid_()
-    elif gates.dtype == torch.float32 and gates.device.type == "cpu":
-        cell_gate.mul_(2)
-        gates.sigmoid_()
-        cell_gate.mul_(2).sub_(1)
-    else:
-        tanh = cell_gate.tanh()
-        gates.sigmoid_()
-        cell_gate.copy_(tanh)
+    def _inputs(
+        self, data: Tensor, hidden: Tensor, initial: Tensor, steps: Steps, block: Block
+    ) -> list[Tensor]:
+        data = data[block.rows]
+        if not self._is_joined:
+            return [data, steps.previous(hidden, initial, block)]
+        n_inputs = data.shape[1]
+        both = data.new_empty(len(data), n_inputs + hidden.shape[1])
+        both[:, :n_inputs].copy_(data)
+        steps.put_previous(both[:, n_inputs:], hidden, initial, block)
+        return [both]

@@ -22,7 +22,7 @@ from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
-from interp.capture.steps import Steps, unpack
+from interp.capture.steps import Alike, Steps, unpack
 from interp.errors import CaptureError
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
@@ -34,11 +34,8 @@ SIGNALS_OF: dict[Function, tuple[str, ...]] = {
 }
 """What each fused function can show, in model order."""
 
-_DENSE = ("data", "state", "weights", "has_biases", "n_layers", "dropout", "train", "bidirectional")
-_PACKED = ("data", "batch_sizes", *_DENSE[1:])
 
-
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """The arguments of a fused recurrent function.
 
@@ -72,11 +69,17 @@ class Call:
         """Name the positional arguments of a call."""
         is_lstm = function is torch.lstm
         state_at_2 = isinstance(args[2], tuple | list) if is_lstm else isinstance(args[2], Tensor)
-        packed = isinstance(args[1], Tensor) and state_at_2
-        names = _PACKED if packed else (*_DENSE, "batch_first")
-        named = dict(zip(names, args, strict=True))
-        state = named.pop("state")
-        return cls(function, state=tuple(state) if is_lstm else (state,), **named)
+        if isinstance(args[1], Tensor) and state_at_2:
+            data, batch_sizes, state, *rest = args
+            batch_first = False
+        else:
+            data, state, *rest, batch_first = args
+            batch_sizes = None
+        weights, has_biases, n_layers, dropout, train, bidirectional = rest
+        return cls(
+            function, data, tuple(state) if is_lstm else (state,), weights, has_biases, n_layers,
+            dropout, train, bidirectional, batch_first, batch_sizes,
+        )  # fmt: skip
 
     @property
     def n_directions(self) -> int:
@@ -113,7 +116,7 @@ class Call:
         return self.function(self.data, self.batch_sizes, *rest)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class LayerRun:
     """One layer of a call: its call alone, and what that returned."""
 
@@ -216,41 +219,63 @@ def handle(
 ) -> Any:
     """Run a fused recurrent function and record what each place wants of it."""
     call = Call.bind(function, args)
-    wanted = [
-        (place, layer, reverse, signals)
-        for place in places
-        for layer in range(call.n_layers)
-        for reverse in (False, True)[: call.n_directions]
-        if (signals := [s for s in SIGNALS_OF[function] if place.wants(s, layer, reverse)])
-    ]
-    if not wanted:
+    wishes = [(place, wish) for place in places for wish in _wishes(place, call)]
+    if not wishes:
         return function(*args, **kwargs)
     result, runs = _run(call, places[-1].module)
     with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
-        for place, layer, reverse, signals in wanted:
-            _record(place, runs[layer], layer, reverse, signals, layer == call.n_layers - 1)
+        for place, wish in wishes:
+            _record(place, runs[wish.layer], wish)
     return result
 
 
-def _record(
-    place: Place, run: LayerRun, layer: int, reverse: bool, signals: list[str], is_top: bool
-) -> None:
+@dataclass(slots=True)
+class _Wish:
+    """What a place wants of one layer and direction."""
+
+    layer: int
+    reverse: bool
+    signals: list[str]
+    derived: list[str]
+    is_top: bool
+
+
+def _wishes(place: Place, call: Call) -> list[_Wish]:
+    """Return what a place wants of a call, by layer and direction; the same for every forward."""
+    key = call.function, call.n_layers, call.bidirectional
+    found: list[_Wish] | None = place.plans.get(key)
+    if found is None:
+        found = place.plans[key] = []
+        for layer in range(call.n_layers):
+            for reverse in (False, True)[: call.n_directions]:
+                signals = [s for s in SIGNALS_OF[call.function] if place.wants(s, layer, reverse)]
+                derived = [signal for signal in signals if signal != HIDDEN]
+                if signals:
+                    found.append(
+                        _Wish(layer, reverse, signals, derived, layer == call.n_layers - 1)
+                    )
+    return found
+
+
+def _record(place: Place, run: LayerRun, wish: _Wish) -> None:
     """Record signals of one layer and direction; only the top layer's output is the model's."""
     hidden = run.result[0].detach()
     if run.call.bidirectional:
-        hidden = hidden.chunk(2, -1)[reverse]
+        hidden = hidden.chunk(2, -1)[wish.reverse]
     values = {HIDDEN: hidden}
-    if signals != [HIDDEN]:
-        values |= _derive(run, hidden, reverse, [s for s in signals if s != HIDDEN])
-    for signal in signals:
+    if wish.derived:
+        values |= _derive(run, hidden, wish.reverse, wish.derived)
+    for signal in wish.signals:
         found, lengths = values[signal], None
-        copy = is_top and signal == HIDDEN
+        copy = wish.is_top and signal == HIDDEN
         if run.call.batch_sizes is not None:
             found, lengths = unpack(_packed_like(place, found, run.call.batch_sizes))
             copy = False
         elif not (signal == HIDDEN and run.call.batch_first):
             found = found.transpose(0, 1)
-        place.record(signal, found, layer=layer, reverse=reverse, lengths=lengths, copy=copy)
+        place.record(
+            signal, found, layer=wish.layer, reverse=wish.reverse, lengths=lengths, copy=copy
+        )
 
 
 def _packed_like(place: Place, data: Tensor, batch_sizes: Tensor) -> PackedSequence:
@@ -264,22 +289,24 @@ def _packed_like(place: Place, data: Tensor, batch_sizes: Tensor) -> PackedSeque
 def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) -> dict[str, Tensor]:
     """Return the cells and gates of one layer and direction, time first or packed.
 
-    They are computed in float32 at least and returned in the type of the hidden states.
+    They are computed in float32 at least, without gradients (the caller sees to that), and
+    returned in the type of the hidden states.
     """
     call = run.call
     per_direction = len(call.weights) // call.n_directions
     mine = call.weights[reverse * per_direction : (reverse + 1) * per_direction]
-    data = call.data.detach()
+    data = call.data
     if call.batch_sizes is not None:
-        sizes, shape = call.batch_sizes.tolist(), torch.Size([len(data)])
+        sizes: Sequence[int] = call.batch_sizes.tolist()
+        shape = data.shape[:1]
     else:
         if call.batch_first:
             data, hidden = data.transpose(0, 1), hidden.transpose(0, 1)
         shape = data.shape[:2]
-        sizes = [shape[1]] * shape[0]
+        sizes = Alike(shape[1], shape[0])
     dtype = hidden.dtype
-    weights = Weights.of([weight.detach() for weight in mine], call.has_biases)
-    state = [part[int(reverse)].detach() for part in call.state]
+    weights = Weights.of(mine, call.has_biases)
+    state = [part[int(reverse)] for part in call.state]
     wide = torch.promote_types(dtype, torch.float32)
     if not data.dtype == weights.input.dtype == dtype == wide:
         # As the kernel sees them (autocast rounds what it is given), in a type to compute in.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -79,35 +80,85 @@ def _scan_ragged_(
 def _scan_chunks_(forget: Tensor, cells: Tensor, previous: Tensor) -> Tensor:
     """Cut (steps, batch, n_units) into chunks that are read side by side.
 
-    Each chunk is read from a cell of 0, with the product of its forget gates beside it; then the
-    chunks' true first cells are found one after the other, and each one's share is added. In
-    float64, so that the split leaves no trace in float32: a float32 sum of the two shares would
-    lose digits where they cancel.
+    In float64, so that the split leaves no trace in float32: a float32 sum of the two shares of a
+    cell (see `_side_by_side_`) would lose digits where they cancel.
     """
-    n_steps, batch, n_units = cells.shape
-    length = _chunk_length(n_steps)
-    n_chunks = n_steps // length
-    n_whole = n_chunks * length
-    shape = (n_chunks, length, batch, n_units)
-    kept = torch.empty(length, n_chunks, batch, n_units, dtype=torch.float64, device=cells.device)
-    kept.copy_(forget[:n_whole].unflatten(0, shape[:2]).transpose(0, 1))
-    whole = cells[:n_whole].view(shape).transpose(0, 1)
-    local = torch.empty_like(kept).copy_(whole)
-    kepts, locals_ = kept.unbind(0), local.unbind(0)
-    product, cell = kepts[0], locals_[0]
-    for next_kept, next_local in zip(kepts[1:], locals_[1:], strict=True):
-        cell = next_local.addcmul_(next_kept, cell)
-        product = next_kept.mul_(product)
-    first = torch.cat([previous.to(torch.float64)[None], cell[:-1]])
-    firsts = first.unbind(0)
-    cell = firsts[0]
-    for following, chunk_product in zip(firsts[1:], product.unbind(0), strict=False):
-        cell = following.addcmul_(chunk_product, cell)
-    whole.copy_(local.addcmul_(kept, first))
-    return _scan_steps_(forget[n_whole:], cells[n_whole:], cells[n_whole - 1], reverse=False)
+    n_steps, rows = len(cells), cells.view(len(cells), -1)
+    gates = forget.flatten(1)
+    lengths = _chunk_lengths(n_steps)
+    length, n_chunks = lengths[0], math.prod(lengths[1:])
+    n_whole, n_over = divmod(n_steps, length)
+    shape = (length, n_chunks, rows.shape[1])
+    kept, local = (torch.empty(shape, dtype=torch.float64, device=cells.device) for _ in range(2))
+    for buffer, values in ((kept, gates), (local, rows)):
+        buffer[:, :n_whole].copy_(_in_chunks(values, length))
+        if n_whole < n_chunks:  # the last chunks are filled up with steps that nothing follows
+            buffer[:, n_whole:] = 0
+            buffer[:n_over, n_whole:][:, :1] = values[n_whole * length :, None]
+    _side_by_side_(kept, local, previous.reshape(1, -1).to(torch.float64), lengths[1:])
+    _in_chunks(rows, length).copy_(local[:, :n_whole])
+    if n_over:
+        rows[n_whole * length :] = local[:n_over, n_whole]
+    return cells[-1]
 
 
-def _chunk_length(n_steps: int) -> int:
-    """Return a length near 0.8 √steps that leaves few steps over."""
-    root = math.isqrt(n_steps)
-    return min(range(max(2, root * 2 // 3), root + 2), key=lambda length: n_steps % length)
+def _in_chunks(values: Tensor, length: int) -> Tensor:
+    """Return (length, whole chunks, width), a view of (steps, width)."""
+    n_whole = len(values) // length
+    return values[: n_whole * length].unflatten(0, (n_whole, length)).transpose(0, 1)
+
+
+def _side_by_side_(kept: Tensor, cells: Tensor, first: Tensor, lengths: Sequence[int]) -> None:
+    """Solve the recurrence over (length, chunks, width), whose chunks follow one another.
+
+    Each chunk is read from a cell of 0, with the product of its forget gates beside it. The cells
+    with which chunks truly begin obey the same recurrence, from chunk to chunk, and are found by
+    the same means; then each one's share is added (Blelloch 1990, prefix sums over blocks).
+
+    Parameters
+    ----------
+    kept : Tensor
+        The forget gates; overwritten.
+    cells : Tensor
+        What is added at each step; overwritten by the cells.
+    first : Tensor
+        (1, width), the cell before the first chunk.
+    lengths : sequence of int
+        How the chunks are cut in turn; their product is the number of chunks.
+    """
+    gates, steps = kept.unbind(0), cells.unbind(0)
+    product, cell = gates[0], steps[0]
+    for gate, step in zip(gates[1:], steps[1:], strict=True):
+        cell = step.addcmul_(gate, cell)
+        product = gate.mul_(product)
+    ends = cell.clone()
+    if len(lengths) == 1:
+        before = first[0]
+        for end, gate in zip(ends.unbind(0), product.unbind(0), strict=True):
+            before = end.addcmul_(gate, before)
+    else:
+        shape = (-1, lengths[0])
+        _side_by_side_(
+            product.clone().unflatten(0, shape).transpose(0, 1),
+            ends.unflatten(0, shape).transpose(0, 1), first, lengths[1:],
+        )  # fmt: skip
+    cells.addcmul_(kept, torch.cat([first, ends[:-1]]))
+
+
+@functools.lru_cache(4096)
+def _chunk_lengths(n_steps: int) -> tuple[int, ...]:
+    """Return how to cut steps into chunks, and those again: two or three lengths.
+
+    Two operations per step of a chunk on every level and one per chunk on the last decide the
+    cost, with some more per level and where the product of the lengths is more than the steps.
+    """
+    best: tuple[float, tuple[int, ...]] = math.inf, ()
+    for length in range(4, 28):
+        n_chunks = -(-n_steps // length)
+        for inner in (1, *range(4, 16)):
+            outer = -(-n_chunks // inner)
+            n_calls = 2 * length + outer + (0 if inner == 1 else 2 * inner + 6)
+            n_calls += 0 if length * inner * outer == n_steps else 7
+            cut: tuple[int, ...] = (length, outer) if inner == 1 else (length, inner, outer)
+            best = min(best, (n_calls, cut))
+    return best[1]

@@ -51,6 +51,8 @@ class Place:
         Whether each call of the module is one step of a sequence.
     arguments : list of (tuple, dict)
         The arguments of the calls that are running, innermost last.
+    plans : dict
+        What handlers found out about the place that holds for every forward.
     """
 
     def __init__(self, session: Session, path: str, module: nn.Module, per_step: bool) -> None:
@@ -59,6 +61,7 @@ class Place:
         self.per_step = per_step
         self.arguments: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
         self.session = session
+        self.plans: dict[Any, Any] = {}
         self._wants: dict[tuple[str, int | None, bool], bool] = {}
         self._descriptions: dict[tuple[str, int | None, bool], SiteDescription] = {}
 
@@ -101,7 +104,8 @@ class Place:
         n_heads : int, optional
             Heads, the second axis of the values of an attention site; its third axis is the steps.
         """
-        values = values.detach()
+        if values.requires_grad:
+            values = values.detach()
         if self.per_step and n_heads is not None:
             description = self._describe(signal, layer, reverse, values, "call", n_heads)
             self.session.store.add_step(description, values.clone() if copy else values)
@@ -134,9 +138,10 @@ class Place:
         n_heads: int | None = None,
     ) -> SiteDescription:
         key = signal, layer, reverse
-        if key not in self._descriptions:
+        description = self._descriptions.get(key)
+        if description is None:
             site = SiteName(self.path, signal, layer, reverse)
-            self._descriptions[key] = SiteDescription(
+            description = self._descriptions[key] = SiteDescription(
                 name=str(site),
                 module=self.path,
                 signal=signal,
@@ -147,7 +152,7 @@ class Place:
                 per=per,
                 n_heads=n_heads,
             )
-        return self._descriptions[key]
+        return description
 
 
 class Session:
@@ -256,28 +261,32 @@ class Session:
     def _hook(self, path: str, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
         place = Place(self, path, module, self._per_step(path, module))
         is_root = path == self.names.root
+        wants_input, wants_output = place.wants(INPUT), place.wants(OUTPUT)
+        stack, leaving, thread, this_thread = (
+            self.stack, self.leaving, self._thread, threading.get_ident,
+        )  # fmt: skip
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if threading.get_ident() != self._thread:
+            if this_thread() != thread:
                 return
             if is_root:
                 self._begin_forward(module)
-            if place.wants(INPUT):
+            if wants_input:
                 self._record_whole(place, INPUT, (args, kwargs))
             place.arguments.append((args, kwargs))
-            self.stack.append(place)
+            stack.append(place)
 
         def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if threading.get_ident() != self._thread or place not in self.stack:
+            if this_thread() != thread or place not in stack:
                 return
-            while self.stack.pop() is not place:
+            while stack.pop() is not place:
                 pass  # left behind by an exception that no hook saw
             place.arguments.pop()
-            for leave in self.leaving:
+            for leave in leaving:
                 leave(place)
-            if place.wants(OUTPUT):
+            if wants_output:
                 self._record_whole(place, OUTPUT, output)
-            if is_root and not place.per_step and not self.stack:
+            if is_root and not place.per_step and not stack:
                 self.store.end_forward()
 
         return (

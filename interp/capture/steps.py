@@ -9,10 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import overload
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+
+class Alike(Sequence[int]):
+    """The sizes of steps that are all the same, without a list of them.
+
+    Parameters
+    ----------
+    size : int
+        Rows of each step.
+    n_steps : int
+        Number of steps.
+    """
+
+    def __init__(self, size: int, n_steps: int) -> None:
+        self._size = size
+        self._n_steps = n_steps
+
+    def __len__(self) -> int:
+        return self._n_steps
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return Alike(self._size, len(range(self._n_steps)[index]))
+        if not -self._n_steps <= index < self._n_steps:
+            raise IndexError(index)
+        return self._size
 
 
 @dataclass(frozen=True)
@@ -57,12 +88,25 @@ class Steps:
     def blocks(self, n_rows: int) -> Iterator[Block]:
         """Yield blocks of about `n_rows` rows in the order of reading."""
         per_block = max(1, n_rows // max(1, self.sizes[0]))
+        if self.is_uniform and per_block >= len(self.sizes):
+            rows = slice(0, len(self.sizes) * self.sizes[0])
+            yield Block(rows, slice(0, len(self.sizes)), self.sizes)
+            return
         starts = [0, *accumulate(self.sizes)]
         firsts = range(0, len(self.sizes), per_block)
         for first in reversed(firsts) if self.reverse else firsts:
             sizes = self.sizes[first : first + per_block]
             last = first + len(sizes)
             yield Block(slice(starts[first], starts[last]), slice(first, last), sizes)
+
+    def put_previous(self, out: Tensor, states: Tensor, initial: Tensor, block: Block) -> None:
+        """Write what `previous` returns into `out`, (rows of the block, n_units)."""
+        batch = block.sizes[0]
+        if self.reverse or not self.is_uniform or block.rows.start:
+            out.copy_(self.previous(states, initial, block))
+        else:
+            out[:batch].copy_(initial)
+            out[batch:].copy_(states[: block.rows.stop - batch])
 
     def previous(self, states: Tensor, initial: Tensor, block: Block) -> Tensor:
         """Return the state before its step for each row of a block.
