@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ class LaggedProducts:
     """Sums of x_t x_{t-k} over documents, fed with consecutive pieces.
 
     The products of a piece with itself and with the `max_lag` values before it are a correlation,
-    computed by FFT; spectra of pieces of one length are added up and transformed back once.
+    computed by FFT; spectra of pieces of one length are added up and transformed back together.
 
     Parameters
     ----------
@@ -32,7 +31,9 @@ class LaggedProducts:
     def __init__(self, mean: np.ndarray, max_lag: int) -> None:
         self._mean = np.asarray(mean, np.float64)[:, None]
         self._max_lag = max_lag
-        self._spectra: dict[int, Any] = defaultdict(float)
+        self._sums = np.zeros((max_lag + 1, len(self._mean)))
+        self._length = 0
+        self._spectrum: np.ndarray | None = None
         self._history = np.zeros((len(self._mean), 0))
         self._position = 0
         self._n_pairs = np.zeros(max_lag + 1)
@@ -55,7 +56,11 @@ class LaggedProducts:
         own = np.concatenate([np.zeros_like(self._history), now], axis=1) if n_before else both
         spectrum = rfft(both, length)
         other = rfft(own, length) if n_before else spectrum
-        self._spectra[length] = self._spectra[length] + other * spectrum.conj()
+        if length != self._length:  # one spectrum is held, however many lengths there are
+            self._transform_back()
+            self._length = length
+        product = other * spectrum.conj()
+        self._spectrum = product if self._spectrum is None else self._spectrum + product
         lags = np.arange(self._max_lag + 1)
         end = self._position + n
         self._n_pairs += np.clip(end - np.maximum(self._position, lags), 0, None)
@@ -71,18 +76,22 @@ class LaggedProducts:
             1 at lag 0; NaN for a constant unit and at lags that no document has.
         n_pairs : ndarray (max_lag + 1,)
         """
-        from scipy.fft import irfft
-
-        sums = np.zeros((self._max_lag + 1, len(self._mean)))
-        for length, spectrum in self._spectra.items():
-            # The second half holds the negative lags.
-            n_lags = min(self._max_lag, length // 2) + 1
-            products = irfft(spectrum, length)[:, :n_lags].T
-            sums[: len(products)] += products
+        self._transform_back()
+        sums = self._sums
         with np.errstate(invalid="ignore", divide="ignore"):
             covariance = sums / self._n_pairs[:, None]
             covariance[:, sums[0] <= 1e-12 * self._n_pairs[0]] = np.nan
             return covariance / covariance[0], self._n_pairs
+
+    def _transform_back(self) -> None:
+        from scipy.fft import irfft
+
+        if self._spectrum is None:
+            return
+        # The second half holds the negative lags.
+        n_lags = min(self._max_lag, self._length // 2) + 1
+        self._sums[:n_lags] += irfft(self._spectrum, self._length)[:, :n_lags].T
+        self._spectrum = None
 
 
 def autocorrelation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,21 +138,21 @@ def _layers(model: nn.Module) -> Iterator[Layer]:
                     suffix = f"l{index}{'_reverse' if reverse else ''}"
                     yield Layer(
                         f"{escape(path)}/{suffix}", path, kind, index, reverse,
-                        *_weights(module, f"_{suffix}"),
+                        **_weights(module, f"_{suffix}"),
                     )  # fmt: skip
         elif type(module) in _CELLS:
             kind = _CELLS[type(module)]
             kind = str(module.nonlinearity) if kind == "rnn" else kind
-            yield Layer(escape(path), path, kind, None, False, *_weights(module, ""))
+            yield Layer(escape(path), path, kind, None, False, **_weights(module, ""))
 
 
-def _weights(module: nn.Module, suffix: str) -> tuple[Tensor | None, ...]:
+def _weights(module: nn.Module, suffix: str) -> dict[str, Any]:
     def weight(name: str) -> Tensor | None:
         value = getattr(module, name + suffix, None)
         return None if value is None else value.detach().to("cpu", torch.float64)
 
     w_ih, w_hh = weight("weight_ih"), weight("weight_hh")
     assert w_ih is not None and w_hh is not None
-    zero = w_hh.new_zeros(len(w_hh))
-    biases = [weight(name) for name in ("bias_ih", "bias_hh")]
-    return w_ih, w_hh, *(zero if bias is None else bias for bias in biases), weight("weight_hr")
+    biases = (weight(name) for name in ("bias_ih", "bias_hh"))
+    b_ih, b_hh = (w_hh.new_zeros(len(w_hh)) if bias is None else bias for bias in biases)
+    return {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, "w_hr": weight("weight_hr")}

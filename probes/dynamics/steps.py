@@ -90,7 +90,8 @@ def _lstm(layer: Layer, inputs: Tensor, state: Tensor) -> Derivatives:
     def rows(weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return dh' and dc' by what the pre-activations see through `weight`."""
         w_i, w_f, w_g, w_o = weight.chunk(4)
-        cells = sum(_scaled(d, w) for d, w in zip(to_cell, (w_i, w_f, w_g), strict=True))
+        by_input, by_forget, by_candidate = to_cell
+        cells = _scaled(by_input, w_i) + _scaled(by_forget, w_f) + _scaled(by_candidate, w_g)
         shown = slope[:, :, None] * cells + _scaled(to_output, w_o)
         return _projected(layer, shown), cells
 

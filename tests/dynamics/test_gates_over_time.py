@@ -1,6 +1,7 @@
 """Saturation and timescales: hand-set nets, processes of known memory, brute force, refusals."""
 
 import math
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -157,6 +158,24 @@ def test_the_memory_of_a_first_order_process_is_found(tmp_path):
     assert found.spearman == pytest.approx(1.0)
     expected = scipy.stats.spearmanr(found.tau, found.autocorrelation_time)[0]
     assert found.spearman == pytest.approx(expected)
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr("probes.dynamics.rows.BLOCK_ROWS", 256)
+    monkeypatch.setattr("probes.dynamics.rows.pieces.__defaults__", (256,))
+    peaks = []
+    for n in (4_000, 40_000):
+        starts = np.unique(np.random.default_rng(0).integers(0, n, n // 300))
+        starts = np.concatenate([[0], starts[starts > 0], [n]])
+        arrays = {GATE: _gates(n, 32), CELL: _gates(n, 32)}
+        with _written(tmp_path / f"{n}.h5", arrays, starts) as recording:
+            measure_saturation(recording)
+            tracemalloc.start()
+            measure_saturation(recording, skip=5)
+            measure_timescales(recording, skip=5, max_lag=100)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_crossing_is_interpolated_censored_and_undefined():
