@@ -37,6 +37,7 @@ RandomInit = Annotated[bool, typer.Option("--random-init", help="Draw a model's 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to keep the result in, as .json.")
 ]
+Figure = Annotated[Path | None, typer.Option(help="Also write a figure, an .html file.")]
 Seed = Annotated[int, typer.Option(help="Of everything drawn.")]
 
 
@@ -47,6 +48,7 @@ def saturation(
     skip: Skip = 0,
     left: Annotated[float, typer.Option(help="Below it a gate is left-saturated.")] = 0.1,
     right: Annotated[float, typer.Option(help="Above it a gate is right-saturated.")] = 0.9,
+    figure: Figure = None,
     save: Save = True,
     as_json: AsJson = False,
 ) -> None:
@@ -54,10 +56,12 @@ def saturation(
 
     Example: interp dynamics saturation run.h5 --skip 100
     """
+    _check_figure(figure)
     _probes()
     from probes.dynamics.commands import saturation_of
 
     found = saturation_of(recording, save, sites=sites, skip=skip, left=left, right=right)
+    _draw(figure, "saturation_scatter", found)
     if _as_json(found, as_json):
         return
     print(f"{found.n_documents} documents, {found.n_positions:,} positions; mean share of time, "
@@ -77,6 +81,7 @@ def timescales(
     sites: Sites = None,
     skip: Skip = 0,
     max_lag: Annotated[int, typer.Option(min=1, help="Longest lag of the autocorrelation.")] = 500,
+    figure: Figure = None,
     save: Save = True,
     as_json: AsJson = False,
 ) -> None:
@@ -84,10 +89,12 @@ def timescales(
 
     Example: interp dynamics timescales run.h5 --skip 100
     """
+    _check_figure(figure)
     _probes()
     from probes.dynamics.commands import timescales_of
 
     found = timescales_of(recording, save, sites=sites, skip=skip, max_lag=max_lag)
+    _draw(figure, "timescale_scatter", found)
     if _as_json(found, as_json):
         return
     print(f"{found.n_documents} documents, {found.n_positions:,} positions; quantiles over units, "
@@ -196,6 +203,7 @@ def gradients(
     random_init: RandomInit = False,
     seed: Seed = 0,
     output: Output = None,
+    figure: Figure = None,
     save: Save = True,
     as_json: AsJson = False,
 ) -> None:
@@ -203,12 +211,14 @@ def gradients(
 
     Example: interp dynamics gradients zoo:code-lstm --corpus stdlib:test --truncate 128 --clip 1
     """
+    _check_figure(figure)
     _probes()
     from probes.dynamics.commands import gradients_of
     from probes.dynamics.subjects import open_subject
 
     with open_subject(source, model, weights, corpus or (), random_init, seed) as subject:
         found = gradients_of(subject, lags, windows, truncate or (), clip, fit, seed, save, output)
+    _draw(figure, "gradient_lines", found)
     if _as_json(found, as_json):
         return
     shown = sorted({lag for lag in (0, 1, 5, 10, 25, 50, 100, 200, lags) if lag <= lags})
@@ -323,6 +333,20 @@ def _probes() -> None:
     from interp.showing import import_ours
 
     import_ours("probes")
+
+
+def _check_figure(figure: Path | None) -> None:
+    from interp.errors import InterpError
+
+    if figure is not None and figure.suffix.lower() not in (".html", ".htm"):
+        raise InterpError(f"A figure is written as .html, not {figure.suffix or figure.name!r}.")
+
+
+def _draw(figure: Path | None, name: str, found: Any) -> None:
+    if figure is not None:
+        from probes.dynamics import figures
+
+        getattr(figures, name)(found).write_html(figure, include_plotlyjs=True)
 
 
 def _as_json(found: Any, as_json: bool) -> bool:

@@ -152,6 +152,27 @@ def test_gradients_of_a_window_are_those_of_the_whole_document(folder):
     np.testing.assert_allclose(found.mean, expected.numpy(), rtol=1e-4, atol=1e-9)
 
 
+def test_figures_show_what_was_found(folder, tmp_path):
+    from probes.dynamics import figures, measure_saturation, measure_timescales
+
+    with interp.open(folder / "run.h5") as recording:
+        saturation = measure_saturation(recording)
+        timescales = measure_timescales(recording, max_lag=10)
+    scatter = figures.saturation_scatter(saturation)
+    panels = [trace for trace in scatter.data if trace.mode == "markers"]
+    np.testing.assert_array_equal(panels[1].x, saturation.gates[1].right)
+    np.testing.assert_array_equal(panels[1].y, saturation.gates[1].left)
+    assert panels[0].text[2] == "body/l0/input_gate:2"
+    (lower, _) = figures.timescale_scatter(timescales).data
+    assert np.isfinite(lower.y).all() and max(lower.y) <= 10
+    output = tmp_path / "gradients.html"
+    arguments = ["--lags", 30, "--windows", 2, "--truncate", 10, "--clip", 1, "--no-save"]
+    _run("gradients", folder / "run.h5", *arguments, "--figure", output)
+    assert "l1, truncated at 10" in output.read_text(encoding="utf-8")
+    with pytest.raises(InterpError, match=r"written as \.html, not '.png'"):
+        _run("saturation", folder / "run.h5", "--figure", tmp_path / "a.png")
+
+
 def test_truncation_on_the_recorded_text(folder, tmp_path):
     arguments = ["--steps", 64, "--window", 8, "--documents", 3, "--clip", 0.05]
     found = _json("truncation", folder / "run.h5", *arguments)
