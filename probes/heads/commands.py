@@ -43,6 +43,8 @@ def heads_of_recording(
         Write ``run.results/heads.scores.….json``.
     """
     with interp.open(path) as recording:
+        if save:
+            _ = recording.fingerprint  # refuse an incomplete recording before the work
         maps = RecordedMaps(recording, sites, separators)
         table = score_heads(maps, metrics, n_resamples, seed)
         asked = {"sites": maps.names, "separators": separators and list(separators)}
@@ -77,6 +79,8 @@ def alignment_of_recording(
         By head, the fields of :class:`probes.heads.alignment.AlignmentScore`.
     """
     with interp.open(path) as recording:
+        if save:
+            _ = recording.fingerprint
         scores = align_heads(recording, sites, n_resamples=n_resamples, seed=seed)
         found = {head: plain(asdict(score)) for head, score in scores.items()}
         if save:
