@@ -31,13 +31,14 @@ class LayerInputs(TorchFunctionMode):
     ------
     ModelError
         When the model runs in train mode, has no recurrent module, or has one whose lags mean
-        nothing or cannot be followed: bidirectional, a cell in a loop, packed, called twice.
+        nothing or cannot be followed: bidirectional, a cell in a loop, packed rows of several
+        lengths, called twice.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.found: dict[str, Tensor] = {}
-        self._time_axis: dict[str, int] = {}
+        self._call: dict[str, Call] = {}
         self._modules = _followed(model)
         self._active: list[str] = []
         self._hooks: list[Any] = []
@@ -71,9 +72,9 @@ class LayerInputs(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         path = self._active[-1]
         call = Call.bind(func, args)
-        if call.batch_sizes is not None:
+        if call.batch_sizes is not None and int(call.batch_sizes[-1]) != int(call.batch_sizes[0]):
             raise ModelError(
-                f"{path} is given a PackedSequence, whose rows end at different steps. Give it "
+                f"{path} is given a PackedSequence whose rows end at different steps. Give it "
                 "windows of one length."
             )
         if f"{path}/l0" in self.found:
@@ -87,12 +88,17 @@ class LayerInputs(TorchFunctionMode):
         for index, run in enumerate(runs):
             name = f"{path}/l{index}"
             self.found[name] = run.call.data
-            self._time_axis[name] = 1 if call.batch_first else 0
+            self._call[name] = call
         return result
 
     def by_step(self, name: str, gradient: Tensor) -> Tensor:
         """Return a gradient of a layer's inputs as (batch, steps, n_inputs)."""
-        return gradient if self._time_axis[name] == 1 else gradient.transpose(0, 1)
+        call = self._call[name]
+        if call.batch_sizes is not None:  # packed rows of one length lie step by step
+            gradient = gradient.unflatten(0, (len(call.batch_sizes), -1))
+        elif call.batch_first:
+            return gradient
+        return gradient.transpose(0, 1)
 
     def _entering(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any) -> None:

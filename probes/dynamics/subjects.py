@@ -130,7 +130,8 @@ def open_subject(
     from interp.models.loading import load
     from probes.reloading import load_model_of
 
-    if source.startswith(_SCHEMES):
+    # What is no file and has a colon is meant as a model, and `load` knows the nearest names.
+    if source.startswith(_SCHEMES) or (":" in source and not Path(source).exists()):
         loaded = load(source, weights, random_init=random_init, seed=seed)
         yield Subject(loaded, corpus=list(corpus))
         return

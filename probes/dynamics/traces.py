@@ -15,8 +15,10 @@ from interp.sites import CELL, HIDDEN, INPUT, SiteName
 from probes.dynamics.layers import Layer, recurrent_layers
 from probes.dynamics.steps import step
 
-#: A step of ours that differs from the model's by more than this is not the model's step.
+#: A step of ours that differs from the model's by more than this is not the model's step; for
+#: half precision, by more roundings than this.
 _TOLERANCE = 1e-4
+_ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Trace:
         After each step.
     lengths : Tensor (batch,) int64
         Steps of each row.
+    rounding : float
+        Of the type that the model computes in.
     """
 
     layer: Layer
     inputs: Tensor
     states: Tensor
     lengths: Tensor
+    rounding: float = 0.0
 
     def at(self, rows: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and preceding state of some steps (from 1 on) of some rows."""
@@ -58,7 +63,7 @@ class Trace:
         """
         error = self.step_error(rows, steps)
         scale = max(1.0, float(self.states.abs().max()))
-        if not error <= _TOLERANCE * scale:
+        if not error <= max(_TOLERANCE, _ROUNDINGS * self.rounding) * scale:
             raise ModelError(
                 f"{self.layer.name} does not compute what its weights say: one step from a "
                 f"recorded state is {error:.2g} away from the next recorded state. Is it called "
@@ -136,7 +141,8 @@ def _trace(recorder: Recorder, layer: Layer, known: dict[str, Layer]) -> Trace:
     lengths = recorder.lengths(_site(layer, HIDDEN))
     if layer.reverse:
         inputs, states = _turned(inputs, lengths), _turned(states, lengths)
-    return Trace(layer, inputs, states, lengths)
+    rounding = torch.finfo(recorder[_site(layer, HIDDEN)].dtype).eps
+    return Trace(layer, inputs, states, lengths, rounding)
 
 
 def _turned(values: Tensor, lengths: Tensor) -> Tensor:

@@ -96,6 +96,10 @@ def test_a_recordings_model_is_found_again_and_checked(folder):
     assert "spectral radius" in _run("weights", "py:own_gru_nets:net")
     with pytest.raises(InterpError, match="is not the model of .*weights have the hash"):
         _run("weights", run, "--model", "py:own_gru_nets:net")
+    with pytest.raises(InterpError, match="zooo:code-lstm.*nearest: zoo:code-lstm"):
+        _run("weights", "zooo:code-lstm")
+    with pytest.raises(InterpError, match="no-such.h5"):
+        _run("weights", folder / "no-such.h5")
     with pytest.raises(InterpError, match="--random-init goes with a model"):
         _run("weights", run, "--random-init")
 

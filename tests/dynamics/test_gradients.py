@@ -138,6 +138,33 @@ def test_nets_whose_lags_cannot_be_followed_are_refused(net, message):
         gradient_by_lag(net, [torch.randn(2, 40, 3)], lambda output, batch: output[0].sum(-1))
 
 
+def test_packed_rows_of_one_length_are_followed_and_others_refused():
+    class Packing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = make("gru")
+
+        def forward(self, x, lengths):
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+            hidden = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+            return hidden.sum(-1)
+
+    net, x = Packing().eval(), torch.randn(2, 12, 3, dtype=torch.float64)
+    options = {"n_lags": 10, "fit": (1, 10)}
+    found = gradient_by_lag(
+        net, [x], lambda output, batch: output,
+        forward=lambda model, batch: model(batch, [12, 12]), **options,
+    )  # fmt: skip
+    plain = gradient_by_lag(net.rnn, [x], lambda output, batch: output[0].sum(-1), **options)
+    for packed, dense in zip(found.layers, plain.layers, strict=True):
+        np.testing.assert_allclose(packed.mean, dense.mean, rtol=1e-9)
+    with pytest.raises(InterpError, match="rows end at different steps"):
+        gradient_by_lag(
+            net, [x], lambda output, batch: output,
+            forward=lambda model, batch: model(batch, [12, 11]), **options,
+        )  # fmt: skip
+
+
 def test_other_refusals():
     net = make("gru").eval()
     x = torch.randn(2, 20, 3, dtype=torch.float64)

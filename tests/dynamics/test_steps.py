@@ -181,6 +181,12 @@ def test_refusals_of_models():
         step_spectra(make("gru"), [torch.randn(1, 9, 3).double()], skip=50)
 
 
+def test_half_precision_is_no_reason_to_refuse():
+    net = nn.LSTM(3, 5, batch_first=True).to(torch.bfloat16).eval()
+    found = step_spectra(net, [torch.randn(1, 9, 3).to(torch.bfloat16)])
+    assert 0 < found[0].step_error < 0.05
+
+
 def test_a_layer_that_does_not_follow_its_weights_is_refused():
     class Masked(nn.GRU):
         """Computes with other weights than it shows."""
