@@ -241,6 +241,7 @@ TASK_HELP = {
     "induction": "Attention alone, two layers, on repeated blocks: induction heads form.",
     "induction-one-layer": "The same with one layer: none can form.",
     "induction-shortcut": "Two layers on tiled blocks: right answers without induction.",
+    "digits-vit": "A vision Transformer on the digits of scikit-learn.",
 }
 PRONUNCIATION_HELP = {
     "g2p-gru": "Letters to phones: GRUs with additive attention, on the CMU dictionary.",

@@ -16,6 +16,7 @@ BUILDERS = {
     "flip-flop": "interp.models.flip_flop",
     "symbols": "interp.models.symbols",
     "attention-only": "interp.models.attention_only",
+    "vision": "interp.models.vision",
     "g2p-gru": "interp.models.pronunciation",
     "g2p-transformer": "interp.models.pronunciation",
 }

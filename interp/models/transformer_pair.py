@@ -18,7 +18,7 @@ class TransformerPairConfig:
     kind: str = "g2p-transformer"
     n_layers: int = 2
     n_heads: int = 4
-    n_cross_heads: int = 2
+    n_cross_heads: int = 1
     n_embedding: int = 64
     longest: int = LONGEST
     n_source_vocabulary: int = len(LETTERS)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from interp.models.characters import CharacterAdapter
 from interp.models.weights import save_weights
+from interp.training.fitting import cosine_rate
 from interp.training.lanes import IGNORED, lanes, repeat_pieces, reset_lanes
 
 
@@ -46,10 +47,7 @@ class TrainingConfig:
 
 def learning_rate(config: TrainingConfig, step: int, n_steps: int) -> float:
     """Return the rate of step `step` of `n_steps`."""
-    if step < config.n_warm_up:
-        return config.learning_rate * (step + 1) / config.n_warm_up
-    progress = (step - config.n_warm_up) / max(1, n_steps - config.n_warm_up)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    return cosine_rate(config.learning_rate, config.n_warm_up, step, n_steps)
 
 
 def train(

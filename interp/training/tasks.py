@@ -83,6 +83,7 @@ TASKS = {
     "induction": ("interp.training.induction", "InductionTask"),
     "induction-one-layer": ("interp.training.induction", "OneLayerTask"),
     "induction-shortcut": ("interp.training.induction", "ShortcutTask"),
+    "digits-vit": ("interp.training.digits", "DigitTask"),
     "g2p-gru": ("interp.training.pronunciation", "RecurrentPronunciation"),
     "g2p-transformer": ("interp.training.pronunciation", "TransformerPronunciation"),
 }
