@@ -44,4 +44,24 @@ window.bench = {
     }
     return [frames, (performance.now() - start) / 1000];
   },
+  /** One user of many: a switch every `period` ms, every fifth one to a unit far away. */
+  beUser(turns, period, begin) {
+    bench.user = { times: [], jumps: [], errors: [] };
+    const wait = (ms) => new Promise((done) => setTimeout(done, Math.max(0, ms)));
+    const turnsTaken = async () => {
+      const start = performance.now() + begin;
+      for (let turn = 0; turn < turns; turn++) {
+        await wait(start + turn * period - performance.now());
+        try {
+          const unit = (Number(bench.text().dataset.unit) + 137) % 500;
+          if (turn % 5 === 4) bench.user.jumps.push(await bench.jumpTo(unit));
+          else bench.user.times.push(await bench.switchUnit(']'));
+        } catch (error) {
+          bench.user.errors.push(String(error));
+        }
+      }
+    };
+    bench.userRun = turnsTaken();
+  },
+  userIsDone: () => bench.userRun.then(() => bench.user),
 };

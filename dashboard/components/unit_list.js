@@ -160,14 +160,19 @@
       window.dash_clientside.set_props(id, { rowData: rowsOf(statistics), columnDefs: columns() });
       if (units) tick();
       setTimeout(follow, 300);
-      setTimeout(listen, 300);
+      listen();
     };
     const sort = () => selection.get().statistics && window.dash_clientside.set_props(id, { columnDefs: columns() });
     // The reader's own sorting and filters are part of the address.
     let listening = false;
     const listen = () => {
       const found = api();
-      if (!found || listening) return;
+      if (listening) return;
+      // Filters of columns that are not there yet would be dropped.
+      if (!found || !found.getColumn('mean')) {
+        setTimeout(listen, 100);
+        return;
+      }
       listening = true;
       filter();
       found.addEventListener('sortChanged', () => {
