@@ -154,11 +154,16 @@ def _adapter(model: Any) -> Any:
 
 
 def _start_ids(adapter: Any) -> np.ndarray:
-    """Return what the model's tokenizer puts before any text."""
+    """Return what the model's tokenizer puts before any text: tokens of no characters."""
     try:
-        return np.asarray(adapter.encode("")[0], np.int64).reshape(-1)
-    except Exception:  # an adapter of the user's may refuse an empty text in its own way
+        ids, spans = adapter.encode("a")
+    except Exception:  # an adapter of the user's may know no such character
         return np.zeros(0, np.int64)
+    if spans is None:
+        return np.zeros(0, np.int64)
+    is_empty = np.asarray(spans)[:, 0] == np.asarray(spans)[:, 1]
+    n_start = int(np.argmin(is_empty)) if len(is_empty) and not is_empty.all() else 0
+    return np.asarray(ids, np.int64)[:n_start]
 
 
 def _report(run: RepeatedRun, parameters: dict[str, Any]) -> InductionReport:

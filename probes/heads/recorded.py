@@ -163,7 +163,8 @@ class RecordedSite:
         keys = source.tokens(self._keys, key_document.start, key_document.stop)
         predictions = self._recording.predictions
         predicted = None
-        if predictions is not None and predictions.stream is self._queries:
+        speaks = predictions is not None and predictions.target == "next"
+        if speaks and predictions.stream is self._queries:
             predicted = predictions.top_ids[document.start : document.stop, 0]
         if self._queries.token_ids is None:
             predicted = None  # ids of predictions can't be compared with characters

@@ -147,7 +147,7 @@ def predicted_token(rows: MapRows, context: Context) -> Targets:
     """Return the pattern of keys that hold the token which the model then predicts."""
     tokens = _tokens(rows, context)
     if context.predicted is None:
-        raise NotApplicable("no predictions were recorded")
+        raise NotApplicable("no predictions of the next token were recorded")
     pairs = matching_pairs(tokens, context.predicted[rows.query], *rows.key_range.T)
     kept = rows.n_visible[pairs[0]] > 1
     return _of_pairs(

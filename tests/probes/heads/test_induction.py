@@ -42,6 +42,20 @@ def test_other_planted_heads_are_told_apart(planted):
     assert before.copying is None or np.isnan(before.copying)  # it writes nothing
 
 
+def test_what_a_tokenizer_puts_before_any_text_comes_first(planted):
+    """Maps are then one row larger, and the scored rows one later."""
+
+    class Beginning(PlantedAdapter):
+        def encode(self, text):
+            return np.r_[63, np.zeros(len(text), int)], np.array([[0, 0]] + [[0, 1]] * len(text))
+
+    report = detect_induction(Beginning(), n_documents=8)
+    assert report.parameters["length"] == planted.parameters["length"] - 1
+    assert report.induction_heads == ["plantedheads/attention:1"]
+    assert report.heads[0].prefix_matching.value == pytest.approx(1, abs=1e-5)
+    assert report.heads[0].control < 0.06
+
+
 def test_trained_two_layers_have_induction_heads_in_the_second():
     report = detect_induction("zoo:induction", n_documents=24)
     assert set(report.induction_heads) == {f"layers.1/attention:{h}" for h in range(4)}
