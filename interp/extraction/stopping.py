@@ -21,6 +21,9 @@ class Interrupted(InterpError):
 def keeping_what_is_done(output: Path, done: Callable[[], int]) -> Iterator[None]:
     """Turn whatever ends the body early into one message that says what is kept.
 
+    A file that failed before its first commit keeps nothing and is removed: it would only stand in
+    the way of the next try. (After Ctrl-C it stays.)
+
     Parameters
     ----------
     output : Path
@@ -43,6 +46,7 @@ def keeping_what_is_done(output: Path, done: Callable[[], int]) -> Iterator[None
             "command and --resume."
         ) from None
     except OSError as error:
+        _remove_if_empty(output, done())
         if error.errno not in _NO_SPACE:
             raise
         raise StorageError(
@@ -50,10 +54,19 @@ def keeping_what_is_done(output: Path, done: Callable[[], int]) -> Iterator[None
             "command and --resume."
         ) from error
     except InterpError as error:
+        _remove_if_empty(output, done())
         text = str(error)
         if str(output) not in text:
             text += kept(output, done())
         raise type(error)(text) from error
+    except Exception:
+        _remove_if_empty(output, done())
+        raise
+
+
+def _remove_if_empty(output: Path, n_positions: int) -> None:
+    if not n_positions and output.is_file():
+        output.unlink()
 
 
 def kept(output: Path, n_positions: int) -> str:

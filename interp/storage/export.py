@@ -128,12 +128,12 @@ def _write_npz(recording: Recording, table: Table, path: Path) -> None:
     """Write arrays that `numpy.load` opens without pickle: values, unit_index and labels."""
     labels = _labels(recording, table)
     if table.stream.tokens is not None and not table.per_document:
-        labels["token"] = np.array([t for b in table.blocks() for t in b.tokens or ()])
-    labels["document_name"] = np.array(table.document_names)
+        labels |= _texts("token", [t for b in table.blocks() for t in b.tokens or ()])
+    labels |= _texts("document_name", table.document_names)
     labels["selection"] = np.array(str(table.selection))
     for name in table.annotation_names:
         if (categories := recording.annotations[name].categories) is not None:
-            labels[f"categories_{name}"] = np.array(categories)
+            labels |= _texts(f"categories_{name}", categories)
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         with archive.open("values.npy", "w", force_zip64=True) as file:
             shape = table.n_rows, len(table.units)
@@ -192,6 +192,19 @@ def _labels(recording: Recording, table: Table) -> dict[str, np.ndarray]:
     if table.per_document:
         del labels["position"], labels["position_in_document"]
     return labels
+
+
+def _texts(name: str, strings: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return strings as an array of NumPy's, or as ``NAME_bytes`` and ``NAME_start``.
+
+    NumPy fills its strings up with NUL characters and takes those at the end off again, so that
+    ``"\\0"`` would come back as ``""``. Strings with such an end go into UTF-8 bytes and the n + 1
+    places at which they begin, as in a safetensors file.
+    """
+    if not any(string.endswith("\0") for string in strings):
+        return {name: np.array(strings)}
+    data, start = pack(strings)
+    return {f"{name}_bytes": data, f"{name}_start": start}
 
 
 def _words(values: np.ndarray, categories: list[str] | None) -> list[Any]:

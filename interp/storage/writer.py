@@ -365,7 +365,8 @@ class RecordingWriter:
 
     def _state(self) -> str:
         done, total = self.done_segments, self.n_segments
-        return f" {done:,} of {total:,} segments are committed in {self.path} and stay valid."
+        kept = " and stay valid" if done else ""
+        return f" {done:,} of {total:,} segments are committed in {self.path}{kept}."
 
     def _write_number(self, place: RawMatrix, value: int) -> None:
         self._guard(place.write_rows, 0, np.array([[value]], "<i8"))
