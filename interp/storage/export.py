@@ -195,10 +195,10 @@ def _labels(recording: Recording, table: Table) -> dict[str, np.ndarray]:
 
 
 def _texts(name: str, strings: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return strings as an array of NumPy's, or as ``NAME_bytes`` and ``NAME_start``.
+    r"""Return strings as an array of NumPy's, or as ``NAME_bytes`` and ``NAME_start``.
 
     NumPy fills its strings up with NUL characters and takes those at the end off again, so that
-    ``"\\0"`` would come back as ``""``. Strings with such an end go into UTF-8 bytes and the n + 1
+    ``"\0"`` would come back as ``""``. Strings with such an end go into UTF-8 bytes and the n + 1
     places at which they begin, as in a safetensors file.
     """
     if not any(string.endswith("\0") for string in strings):
