@@ -97,10 +97,16 @@ def estimate_attention(
             for site in sites
         ),
     )
-    if sites[0].form != FULL or n_bytes < min(LARGE_BYTES, free_bytes // 2):
+    if not is_large(plan, free_bytes):
         return made
     others = {form: attention_bytes(in_form(plan, form, share)) for form in (TOP_P, STATS)}
     return replace(made, sparse_bytes=others[TOP_P], statistics_bytes=others[STATS])
+
+
+def is_large(plan: RecordingPlan, free_bytes: int) -> bool:
+    """Whether full maps take so much that something smaller should be suggested."""
+    forms = {item.site.form for item in plan.attention.values()}
+    return forms == {FULL} and attention_bytes(plan) >= min(LARGE_BYTES, free_bytes // 2)
 
 
 def in_form(plan: RecordingPlan, form: str, share: float = 1.0) -> RecordingPlan:

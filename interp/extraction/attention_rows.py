@@ -77,9 +77,9 @@ def find_outside(rows: Rows) -> Misplaced | None:
     if rows.sees_all() or not rows.weights.numel():
         return None
     outside = rows.on_device(~inside(rows.ranges, rows.first_key, rows.n_keys))
-    # Reduced over the heads first: one pass over the weights, whatever their number.
-    low, high = rows.weights.aminmax(dim=0)
-    bad = ((low != 0) | (high != 0)) & outside
+    # Reduced over the heads first, by the two reductions that torch does fast (aminmax takes ten
+    # times as long). NaN stays NaN.
+    bad = ((rows.weights.amin(0) != 0) | (rows.weights.amax(0) != 0)) & outside
     if not bool(bad.any()):
         return None
     query, key = torch.nonzero(bad)[0].tolist()
