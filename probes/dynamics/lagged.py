@@ -13,6 +13,8 @@ from probes.dynamics.rows import pieces
 THRESHOLD = 1 / math.e
 #: Lags that fewer pairs than this share of the positions speak about are not trusted.
 _LEAST_SHARE = 0.05
+#: Units that are held at a time, in float64 with their spectra.
+_UNITS = 128
 
 
 class LaggedProducts:
@@ -116,17 +118,28 @@ def autocorrelation(
     n_pairs : ndarray (max_lag + 1,)
         Pairs of positions behind each lag.
     """
+    n_units = recording.sites[site].n_units
+    parts = [
+        _of_units(recording, site, slice(first, min(first + _UNITS, n_units)), max_lag, skip)
+        for first in range(0, n_units, _UNITS)
+    ]
+    return np.concatenate([correlation for correlation, _ in parts], axis=1), parts[0][1]
+
+
+def _of_units(
+    recording: Any, site: str, units: slice, max_lag: int, skip: int
+) -> tuple[np.ndarray, np.ndarray]:
     start = recording.stream_of(site).document_start
     array = recording[site]
-    total, n_rows = np.zeros(array.shape[1]), 0
+    total, n_rows = 0.0, 0
     for piece in pieces(start, skip):
-        total += array[piece.start : piece.stop].sum(axis=0, dtype=np.float64)
+        total = total + array[piece.start : piece.stop, units].sum(axis=0, dtype=np.float64)
         n_rows += piece.stop - piece.start
-    products = LaggedProducts(total / n_rows, max_lag)
+    products = LaggedProducts(np.asarray(total) / n_rows, max_lag)
     for piece in pieces(start, skip):
         if piece.start == piece.first:
             products.start_document()
-        products.add(array[piece.start : piece.stop])
+        products.add(array[piece.start : piece.stop, units])
     return products.correlation()
 
 

@@ -134,6 +134,7 @@ def test_autocorrelation_equals_brute_force_and_crosses_no_document(
     tmp_path, monkeypatch, skip, block
 ):
     monkeypatch.setattr("probes.dynamics.rows.pieces.__defaults__", (block,))
+    monkeypatch.setattr("probes.dynamics.lagged._UNITS", 2)
     values = np.cumsum(np.random.default_rng(0).normal(size=(1_000, 3)), axis=0).astype("float32")
     with _written(tmp_path / "run.h5", {CELL: values}) as recording:
         found, n_pairs = autocorrelation(recording, CELL, max_lag=150, skip=skip)
