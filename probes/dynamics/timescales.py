@@ -54,13 +54,8 @@ class LayerTimescales:
 
     def quantiles(self) -> dict[str, list[float]]:
         """Return 5, 25, 50, 75 and 95 % and the largest of both timescales."""
-        return {
-            name: [*np.nanquantile(values, QUANTILES, method="inverted_cdf"), np.nanmax(values)]
-            for name, values in (
-                ("tau", self.tau),
-                ("autocorrelation_time", self.autocorrelation_time),
-            )
-        }
+        named = {"tau": self.tau, "autocorrelation_time": self.autocorrelation_time}
+        return {name: _quantiles(values[~np.isnan(values)]) for name, values in named.items()}
 
 
 @dataclass
@@ -186,6 +181,13 @@ def _gate_timescales(
     with np.errstate(divide="ignore"):
         tau = -1 / np.minimum(np.asarray(logs) / n_rows, 0.0)
     return np.where(tau < 0, np.inf, tau), np.asarray(total) / n_rows, np.asarray(ones) / n_rows
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    if not len(values):
+        return [float("nan")] * (len(QUANTILES) + 1)
+    # Of the values themselves: between a number and infinity nothing can be interpolated.
+    return [*np.quantile(values, QUANTILES, method="inverted_cdf").tolist(), float(values.max())]
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> float:

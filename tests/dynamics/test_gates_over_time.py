@@ -197,6 +197,24 @@ def test_what_storage_cannot_resolve_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("gate", "state"),
+    [
+        ("decoder/forget_gate", "decoder/cell"),
+        ("a.b/l1_reverse/update_gate", "a.b/l1_reverse/hidden"),
+    ],
+)
+def test_cells_reverse_directions_and_constant_states_have_timescales(tmp_path, gate, state):
+    arrays = {gate: _gates(1_000), state: np.ones((1_000, 5), np.float32)}
+    with _written(tmp_path / "run.h5", arrays) as recording:
+        found = measure_timescales(recording)
+    (layer,) = found.layers
+    assert layer.layer == gate.rpartition("/")[0] and layer.state == state
+    assert np.isfinite(layer.tau).all() and np.isnan(layer.autocorrelation_time).all()
+    assert np.isnan(layer.spearman) and "5 units" in found.warnings[0]
+    assert found.to_dict()["layers"][0]["quantiles"]["autocorrelation_time"] == [None] * 6
+
+
+@pytest.mark.parametrize(
     ("arrays", "call", "message"),
     [
         ({CELL: 0}, measure_saturation, "has no gates.*lstm/l0/cell.*--sites"),
