@@ -25,7 +25,7 @@ def row_shape(name: str, rows: MapRows, weights: np.ndarray) -> np.ndarray:
         In nats; divided by ln of the visible keys; the largest weight; the mean of
         |query - key|.
     rows : MapRows
-    weights : ndarray (n_kept,)
+    weights : ndarray (n_weights,)
         In [0, 1].
     """
     if name == "confidence":
@@ -86,9 +86,8 @@ def chance_rows(
 
 def mass_on(targets: Targets, rows: MapRows, weights: np.ndarray) -> np.ndarray:
     """Return the weight of each row on the keys that a pattern points at, (n_queries,)."""
-    where = rows.find(targets.rows, targets.keys)
-    kept = where >= 0
-    return np.bincount(targets.rows[kept], weights[where[kept]], minlength=rows.n_queries)
+    found = weights[rows.find(targets.rows, targets.keys)]
+    return np.bincount(targets.rows, found, minlength=rows.n_queries)
 
 
 def measure_rows(
@@ -104,7 +103,7 @@ def measure_rows(
     names : iterable of str
         Of :data:`METRICS`; those that cannot be measured are left out.
     rows : MapRows
-    weights : ndarray (n_kept,)
+    weights : ndarray (n_weights,)
         Each row's sum to 1, or to less where small weights were not kept: then everything but
         the confidence is a lower bound.
     targets : mapping of str to Targets

@@ -139,8 +139,7 @@ class RecordedSite:
         key_range = np.asarray(self._recording.key_range(self.name, index), np.int64)
         context = self._context(document, key_document)
         same = self._keys is self._queries
-        is_dense = self._site.form == "full"
-        for first, stop in blocks_of(key_range, MOST_WEIGHTS if is_dense else None):
+        for first, stop in blocks_of(key_range, MOST_WEIGHTS):
             visible = MapRows(key_range[first:stop], key_document.n_positions, same, first)
             rows = slice(document.start + first, document.start + stop)
             statistics = {
@@ -152,10 +151,10 @@ class RecordedSite:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     relative = statistics["entropy"] / np.log(visible.n_visible)[:, None]
                 statistics["relative_entropy"] = relative
-            read = _Reader(self._recording, self.name, index, visible, is_dense)
-            edges = None if self._site.form == "stats" else read
+            read = _Reader(self._recording, self.name, index, visible)
+            weights = None if self._site.form == "stats" else read
             kept = self._site.mass if self._site.form == "top-p" else 1.0
-            yield DocumentMaps(visible, context, edges, statistics, kept=kept)
+            yield DocumentMaps(visible, context, weights, statistics, kept=kept)
 
     def _context(self, document: Any, key_document: Any) -> Context:
         source = self._source
@@ -179,18 +178,12 @@ class RecordedSite:
 class _Reader:
     """Reads one head of a block of queries."""
 
-    def __init__(
-        self, recording: Any, site: str, document: int, visible: MapRows, is_dense: bool
-    ) -> None:
+    def __init__(self, recording: Any, site: str, document: int, visible: MapRows) -> None:
         self._recording, self._site, self._document = recording, site, document
-        self._visible, self._is_dense = visible, is_dense
+        self._visible = visible
 
-    def __call__(self, head: int) -> tuple[MapRows, np.ndarray]:
+    def __call__(self, head: int) -> np.ndarray:
         visible = self._visible
-        if not self._is_dense:
-            found = self._recording.attention_edges(self._site, self._document, head)
-            row_start, keys, weights = found
-            return visible.kept(row_start, keys), weights
         first = visible.first_query
         seen = visible.key_range[visible.n_visible > 0]
         low, high = (int(seen[:, 0].min()), int(seen[:, 1].max())) if len(seen) else (0, 0)
@@ -198,19 +191,16 @@ class _Reader:
             self._site, self._document, head,
             rows=(first, first + visible.n_queries), keys=(low, high),
         )  # fmt: skip
-        return visible, values[visible.row, visible.keys - low]
+        return values[visible.row, visible.keys - low]
 
 
-def blocks_of(key_range: np.ndarray, most: int | None) -> Iterator[tuple[int, int]]:
+def blocks_of(key_range: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
     """Yield runs of rows whose dense block, rows × keys from first to last, has at most `most`.
 
     A single row may be larger.
     """
     first, n = 0, len(key_range)
     while first < n:
-        if most is None:
-            yield 0, n
-            return
         low = np.minimum.accumulate(key_range[first:, 0])
         high = np.maximum.accumulate(key_range[first:, 1])
         sizes = (high - low) * np.arange(1, n - first + 1)

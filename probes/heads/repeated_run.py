@@ -137,11 +137,11 @@ class RepeatedRun:
         tokens = self.with_start(ids[None])[0]
         visible = MapRows(as_key_range("causal" if is_causal else "full", n, n), n)
 
-        def edges(head: int) -> tuple[MapRows, np.ndarray]:
-            return visible, weights[head][visible.row, visible.keys].astype(np.float64)
+        def read(head: int) -> np.ndarray:
+            return weights[head][visible.row, visible.keys].astype(np.float64)
 
         limits = {name: scored for name in ("induction", "duplicate", BEST_OFFSET)}
-        document = DocumentMaps(visible, Context(tokens, tokens), edges, limits=limits)
+        document = DocumentMaps(visible, Context(tokens, tokens), read, limits=limits)
         self.tallies[site].add(index, document)
 
     def _add_control(self, site: str, index: int, weights: np.ndarray) -> None:

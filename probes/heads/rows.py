@@ -10,7 +10,7 @@ from interp.errors import InterpError
 
 
 class MapRows:
-    """Where the weights of a map stand: which keys each query sees, and which weights are kept.
+    """The queries of a map, and the keys that each can see: where its weights stand.
 
     Parameters
     ----------
@@ -21,34 +21,19 @@ class MapRows:
         Whether queries and keys are positions of one stream, so that a distance means something.
     first_query : int
         The position of the first row's query, for a block of a document's rows.
-    row_start : ndarray (n_queries + 1,) int64, optional
-        Where each row begins among the kept weights; default: every key in range has one.
-    keys : ndarray (n_kept,) int64, optional
-        The key of each weight, rising within a row.
+
+    Attributes
+    ----------
+    row_start : ndarray (n_queries + 1,) int64
+        Where each row begins among the weights, which stand row after row.
     """
 
     def __init__(
-        self,
-        key_range: np.ndarray,
-        n_keys: int,
-        same_stream: bool = True,
-        first_query: int = 0,
-        row_start: np.ndarray | None = None,
-        keys: np.ndarray | None = None,
+        self, key_range: np.ndarray, n_keys: int, same_stream: bool = True, first_query: int = 0
     ) -> None:
         self.key_range = np.asarray(key_range, np.int64)
         self.n_keys, self.same_stream, self.first_query = n_keys, same_stream, first_query
-        counts = self.key_range[:, 1] - self.key_range[:, 0]
-        full = np.concatenate([[0], np.cumsum(counts)])
-        self.row_start = full if row_start is None else np.asarray(row_start, np.int64)
-        self._keys = keys
-        self.is_full = keys is None or np.array_equal(self.row_start, full)
-
-    def kept(self, row_start: np.ndarray, keys: np.ndarray) -> MapRows:
-        """Return the same rows with some weights kept only."""
-        return MapRows(
-            self.key_range, self.n_keys, self.same_stream, self.first_query, row_start, keys
-        )
+        self.row_start = np.concatenate([[0], np.cumsum(self.n_visible)])
 
     @property
     def n_queries(self) -> int:
@@ -62,14 +47,12 @@ class MapRows:
 
     @cached_property
     def row(self) -> np.ndarray:
-        """The row of each weight, (n_kept,)."""
+        """The row of each weight, (n_weights,)."""
         return np.repeat(np.arange(self.n_queries), np.diff(self.row_start))
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """The key of each weight, (n_kept,)."""
-        if self._keys is not None:
-            return np.asarray(self._keys, np.int64)
+        """The key of each weight, (n_weights,)."""
         shift = self.key_range[:, 0] - self.row_start[:-1]
         return np.arange(self.row_start[-1]) + np.repeat(shift, np.diff(self.row_start))
 
@@ -80,32 +63,20 @@ class MapRows:
 
     @cached_property
     def offset(self) -> np.ndarray:
-        """How far the key of each weight is after its query, (n_kept,)."""
+        """How far the key of each weight is after its query, (n_weights,)."""
         return self.keys - self.row - self.first_query
 
     @cached_property
     def distance(self) -> np.ndarray:
-        """Distance of query and key of each weight, (n_kept,)."""
+        """Distance of query and key of each weight, (n_weights,)."""
         return np.abs(self.offset)
 
-    @cached_property
-    def _order(self) -> np.ndarray:
-        return self.row * np.int64(self.n_keys) + self.keys
-
     def find(self, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Return where the weights of some (row, key) stand, (n_pairs,), -1 where none is kept."""
-        if len(rows) == 0 or self.row_start[-1] == 0:
-            return np.full(len(rows), -1)
-        if self.is_full:
-            found = self.row_start[rows] + keys - self.key_range[rows, 0]
-            inside = (keys >= self.key_range[rows, 0]) & (keys < self.key_range[rows, 1])
-            return np.where(inside, found, -1)
-        wanted = rows * np.int64(self.n_keys) + keys
-        found = np.minimum(np.searchsorted(self._order, wanted), len(self._order) - 1)
-        return np.where(self._order[found] == wanted, found, -1)
+        """Return where the weights of some visible (row, key) stand, (n_pairs,)."""
+        return self.row_start[rows] + keys - self.key_range[rows, 0]
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
-        """Return the sum of values (n_kept,) in each row, (n_queries,) float64."""
+        """Return the sum of values (n_weights,) in each row, (n_queries,) float64."""
         return np.bincount(self.row, weights, minlength=self.n_queries)
 
     def maxima(self, weights: np.ndarray) -> np.ndarray:

@@ -71,27 +71,27 @@ class SiteTally:
         for name in eligible.keys() & kept.keys():
             for head, column in enumerate(kept[name][eligible[name]].T):
                 self.means[name].add(index, head, column[np.isfinite(column)])
-        if document.edges is None:
+        if document.weights is None:
             self._say_what_is_missing(eligible.keys() - kept.keys())
             return
         if self.own is not None:
             self._add_offset_rows(index, visible, document.limits.get(BEST_OFFSET))
         measured = [name for name in self.row_names if name in eligible and name not in kept]
         for head in range(len(self.site.heads)):
-            rows, weights = document.edges(head)
-            self._add_head(index, head, document, (rows, weights), measured, eligible, targets)
+            weights = document.weights(head)
+            self._add_head(index, head, document, weights, measured, eligible, targets)
 
     def _add_head(
         self,
         index: int,
         head: int,
         document: DocumentMaps,
-        edges: tuple[MapRows, np.ndarray],
+        weights: np.ndarray,
         measured: Sequence[str],
         eligible: dict[str, np.ndarray],
         targets: dict[str, Targets | NotApplicable],
     ) -> None:
-        rows, weights = edges
+        rows = document.visible
         total = rows.sums(weights)
         seen = np.isfinite(total) & (total > 0)
         self.n_rows += len(total)

@@ -24,11 +24,11 @@ class DocumentMaps:
         The queries, with every key in range.
     context : Context
         Tokens and predictions of the whole document.
-    edges : callable or None
-        From a head's number to its rows and weights (n_kept,). None where only statistics were
-        kept.
+    weights : callable or None
+        From a head's number to its weights (n_weights,), row after row, those of visible keys.
+        None where only statistics were kept.
     statistics : mapping of str to ndarray (n_queries, n_heads), or None
-        What was kept of each row, by measure; it comes before what can be computed from `edges`.
+        What was kept of each row, by measure; it comes before what can be computed from `weights`.
     limits : mapping of str to ndarray (n_queries,) bool
         For some measures, the only rows that count.
     kept : float
@@ -37,7 +37,7 @@ class DocumentMaps:
 
     visible: MapRows
     context: Context
-    edges: Callable[[int], tuple[MapRows, np.ndarray]] | None
+    weights: Callable[[int], np.ndarray] | None
     statistics: Mapping[str, np.ndarray] | None = None
     limits: Mapping[str, np.ndarray] = field(default_factory=dict)
     kept: float = 1.0
@@ -131,12 +131,13 @@ class ArraySite:
             given if isinstance(given, str) else given[index], n_queries, n_keys
         )
 
-        def edges(head: int) -> tuple[MapRows, np.ndarray]:
-            return visible, array[head][visible.row, visible.keys].astype(np.float64)
-
         tokens = None if source.tokens is None else np.asarray(source.tokens[index])
         same = source.key_tokens is None and n_queries == n_keys
         visible = MapRows(key_range, n_keys, same)
+
+        def weights(head: int) -> np.ndarray:
+            return array[head][visible.row, visible.keys].astype(np.float64)
+
         keys = tokens if source.key_tokens is None else np.asarray(source.key_tokens[index])
         context = Context(
             tokens,
@@ -144,4 +145,4 @@ class ArraySite:
             source.separators,
             None if source.predicted is None else np.asarray(source.predicted[index]),
         )
-        return [DocumentMaps(visible, context, edges)]
+        return [DocumentMaps(visible, context, weights)]
