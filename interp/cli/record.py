@@ -48,7 +48,10 @@ class AttentionKeys(StrEnum):
 
 def record(
     model: Annotated[
-        str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
+        str,
+        typer.Argument(
+            help="zoo:NAME, hf:DIRECTORY or py:package.module:factory.", show_default=False
+        ),
     ],
     corpus: Annotated[
         list[Path],
@@ -93,12 +96,27 @@ def record(
     random_init: Annotated[
         bool, typer.Option("--random-init", help="Draw weights afresh, for a baseline.")
     ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch an hf: model that is not here yet.")
+    ] = False,
+    model_dtype: Annotated[
+        str, typer.Option(help="In which an hf: model computes: auto, float32, bfloat16, float16.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+    generate: Annotated[
+        int | None, typer.Option(min=1, help="Let the model write so many positions itself.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Of what it writes; 0 takes the most probable token.")
+    ] = 0.0,
     glob: Annotated[
         str | None, typer.Option(help="Which files of a directory, such as '**/*.py'.")
     ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line is a document.")] = False,
-    field: Annotated[str | None, typer.Option(help="JSON field that holds the text.")] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(help="JSON field that holds the text; two for pairs: source,target."),
+    ] = None,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
     steps: Annotated[
         list[str], typer.Option(help="Modules called once per step, such as a hand-written cell.")
@@ -143,7 +161,11 @@ def record(
             device=device,
             weights=weights,
             random_init=random_init,
+            download=download,
+            model_dtype=model_dtype,
             seed=seed,
+            generate=generate,
+            temperature=temperature,
             glob=glob,
             lines=lines,
             field=field,

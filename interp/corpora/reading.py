@@ -17,7 +17,7 @@ PathLike = str | Path
 #: A path, several, documents by name, or documents.
 CorpusLike = PathLike | Sequence[PathLike] | Sequence[Document] | Mapping[str, str] | Corpus
 
-_JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson")
 
 
 def read_corpus(
@@ -78,7 +78,7 @@ def read_corpus(
             part = standard_library.read_part(str(path))
             documents += [Document(file.name, file.text) for file in part]
             continue
-        for name, file in _files(path, glob, prefix=len(paths) > 1):
+        for name, file in files_of(path, glob, prefix=len(paths) > 1):
             found = _documents(name, file, lines, field, encoding)
             if [document.name for document in found] != [name]:
                 noun = "document"
@@ -92,7 +92,7 @@ def _kind(source: Any) -> str:
     return type(source).__name__
 
 
-def _files(path: Path, glob: str | None, prefix: bool) -> list[tuple[str, Path]]:
+def files_of(path: Path, glob: str | None, prefix: bool) -> list[tuple[str, Path]]:
     """Return (name to show, file) for one path of the corpus."""
     if path.is_dir():
         files = list_files(path, glob or DEFAULT_GLOB)
@@ -105,7 +105,7 @@ def _files(path: Path, glob: str | None, prefix: bool) -> list[tuple[str, Path]]
 def _documents(
     name: str, file: Path, lines: bool, field: str | None, encoding: str
 ) -> list[Document]:
-    if field is not None or (file.suffix in _JSON_LINES and not lines):
+    if field is not None or (file.suffix in JSON_LINES and not lines):
         return _json_documents(name, read_text(file, encoding), field or "text")
     if lines:
         rows = read_text(file, encoding).split("\n")

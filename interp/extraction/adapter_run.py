@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from interp.errors import CaptureError, InterpError
-from interp.extraction.attention_costs import estimate_attention, in_form, kept_text
+from interp.errors import InterpError
+from interp.extraction.attention_costs import estimate_attention, in_form, is_large, kept_text
 from interp.extraction.attention_patterns import MapProbe
 from interp.extraction.attention_plans import AttentionPlanner, matrices_of
 from interp.extraction.attention_sink import AttentionSink
@@ -19,17 +18,17 @@ from interp.extraction.estimate import Estimate
 from interp.extraction.model_input import ModelInput
 from interp.extraction.options import Options
 from interp.extraction.pipeline import WriterThread
+from interp.extraction.probing import probing_step, usable_sites
 from interp.extraction.progress import Display, Meter
 from interp.extraction.provenance import collect
 from interp.extraction.schedule import Schedule, Step
-from interp.extraction.site_streams import misfit, with_streams
+from interp.extraction.site_streams import with_streams
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.storage import AttentionPlan, PredictionPlan, RecordingPlan, RecordingWriter
 from interp.storage.attention_plan import is_sparse
 from interp.storage.attention_site import TOP_P
 from interp.storage.target import free_bytes
-from interp.wording import count
 
 if TYPE_CHECKING:
     from interp.capture import Recorder
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 #: Positions of the step that is timed for the estimate.
 _TIMED_POSITIONS = 4096
-#: Positions of the step that finds the sites, where the model can be fed in pieces.
-_PROBED_POSITIONS = 64
-_SEVERAL = "called several times in a forward"
 
 
 class AdapterRun:
@@ -132,58 +128,18 @@ class AdapterRun:
 
         A site that does not exist is so refused before anything is written.
         """
-        piece = probe_step(self._probed(), 2, _PROBED_POSITIONS if self._in_pieces else None)
+        piece = probing_step(self.schedule, self._in_pieces)
         maps = MapProbe(piece.parts, self._given.probe(piece).n_fed)
         with self._recorder(self._options.sites, maps) as recorder:
             batch, logits = self._engine.probe(piece)
-            shapes = self._usable(recorder, maps, len(piece.documents), batch.n_fed)
-            found = {name: site for name, site in recorder.sites.items() if name in shapes}
+            asked, n_rows = self._options.sites, len(piece.documents)
+            found, shapes, said = usable_sites(recorder, maps.shapes, asked, n_rows, batch.n_fed)
+        if said:
+            self._display.said(said)
         self._refuse_windows_of(found)
         sites = with_streams(found, shapes, batch.n_fed, self._options.dtype)
         planner = AttentionPlanner(self._streams, self.schedule, self._options)
         return matrices_of(sites, shapes), planner.plans(sites, maps), logits is not None
-
-    def _probed(self) -> Step:
-        """Return a first step of two rows or more, which tell a batch from a single table."""
-        several = (s for s in islice(self.schedule.steps(), 256) if len(s.documents) > 1)
-        first = next((step for step in several if step.start == 0), None)
-        return first or next(iter(self.schedule.steps()))
-
-    def _usable(
-        self, recorder: Recorder, maps: MapProbe, n_rows: int, n_fed: Mapping[str, int]
-    ) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the sites that a recording can hold.
-
-        What only a pattern names, and is called several times in a forward (an embedding that an
-        encoder shares with its decoder) or has no row per position (a table of positions), is
-        left out and said; what is named exactly, or would leave nothing, is refused.
-        """
-        shapes: dict[str, tuple[int, ...]] = dict(maps.shapes)
-        left_out, why = [], None
-        for name, site in recorder.sites.items():
-            if name in maps.shapes:
-                continue
-            calls = recorder.calls(name)
-            shape = tuple(calls[0].shape)
-            bad = misfit(site, shape, n_rows, n_fed) if len(calls) == 1 else _SEVERAL
-            if bad is None:
-                shapes[name] = shape
-                continue
-            if bad != _SEVERAL and name in self._options.sites:
-                raise CaptureError(bad)
-            if name in self._options.sites:
-                recorder.take()  # says what to do about it
-            left_out.append(name)
-            why = why or bad
-        if not shapes:
-            recorder.take()
-            raise CaptureError(why or "")
-        if left_out:
-            self._display.said(
-                f"{count(len(left_out), 'site')} left out, having no single row per position or "
-                f"document: {', '.join(left_out[:4])}{' ...' if len(left_out) > 4 else ''}."
-            )
-        return shapes
 
     def _sink(self, plan: RecordingPlan) -> AttentionSink | None:
         """Return what takes the attention maps; None when no site of attention is recorded."""
@@ -225,7 +181,8 @@ class AdapterRun:
         rows = len(first.documents)
         limit = max(1, _TIMED_POSITIONS // rows) if self._in_pieces else None
         piece = probe_step(first, rows, limit)
-        if self._engine.sink is not None:
+        free = free_bytes(self._options.output)
+        if self._engine.sink is not None and is_large(plan, free):
             self._engine.sink.measure()
         with self._recorder([*plan.sites, *plan.attention], self._engine.sink) as recorder:
             taken_s = self._engine.time_step(piece, recorder)
@@ -242,7 +199,7 @@ class AdapterRun:
             n_units=sum(site.n_units for site in plan.sites.values()),
             size_bytes=plan.n_bytes,
             duration_s=taken_s * padded / (rows * piece.n_steps),
-            attention=estimate_attention(plan, share, free_bytes(self._options.output)),
+            attention=estimate_attention(plan, share, free),
         )
         return estimate, plan
 

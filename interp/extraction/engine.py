@@ -15,6 +15,7 @@ from interp.capture.records import Consume
 from interp.errors import CaptureError, ModelError, StorageError
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.encoding import Batch
+from interp.extraction.grouped_heads import is_of_keys, with_heads
 from interp.extraction.pipeline import Buffers, StepResult
 from interp.extraction.predictions import StepPredictions, predict
 from interp.extraction.schedule import Part, Step
@@ -99,8 +100,9 @@ class Engine:
         return self._forward(step, self._feed.batch(step))
 
     def probe(self, step: Step) -> tuple[Batch, torch.Tensor | None]:
-        """Run the model on a first step, no two streams padded to the same length."""
-        return self._forward(step, self._feed.probe(step))
+        """Run the model on a first step, in one pass, no two streams padded to one length."""
+        batch = self._feed.probe(step)
+        return batch, self._adapter.forward(batch.inputs, batch.lengths, None)[0]
 
     def _forward(self, step: Step, batch: Batch) -> tuple[Batch, torch.Tensor | None]:
         n_rows = len(step.documents)
@@ -180,11 +182,10 @@ class Engine:
     def _stored(
         self, site: str, values: torch.Tensor, step: Step, batch: Batch, into: Buffers
     ) -> np.ndarray:
-        if values.ndim == 4:
-            # Queries, keys, values and head outputs: the heads side by side.
-            values = values.transpose(1, 2).flatten(2)
         part = self._part(site, step)
         stream = self.sites[site].stream if site in self.sites else next(iter(step.parts))
+        if values.ndim == 4 and site in self.sites:
+            values = self._side_by_side(self.sites[site], values, batch.n_fed[stream])
         expected = (len(step.documents), batch.n_fed[stream])
         per_document = values.ndim == 2 and len(values) == expected[0]
         if not per_document and (values.ndim != 3 or tuple(values.shape[:2]) != expected):
@@ -198,6 +199,15 @@ class Engine:
             place = self._where(int(step.documents[misfit.row]), part.start + misfit.step)
             raise StorageError(overflow_message(site, misfit, place, self._dtype_name))
         return stored if values.ndim == 3 else stored[:, 0, :]
+
+    @staticmethod
+    def _side_by_side(site: SiteDescription, values: torch.Tensor, n_fed: int) -> torch.Tensor:
+        """Return queries, keys, values or head outputs with their heads side by side."""
+        if is_of_keys(site.signal):
+            values = with_heads(values, site.n_heads or 1, site.name)
+            # With a cache they are those of all positions so far; new are the last ones.
+            values = values[:, :, max(0, values.shape[2] - n_fed) :]
+        return values.transpose(1, 2).flatten(2)
 
 
 def probe_step(step: Step, max_rows: int, max_positions: int | None = None) -> Step:

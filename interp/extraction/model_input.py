@@ -100,9 +100,7 @@ def schedule_for(
                 "state from window to window, so every position has all of its left context."
             )
         return plan_schedule(lengths, options.batch_size, options.window or DEFAULT_WINDOW, **more)
-    adapter: Any = loaded.adapter
-    budget = options.batch_size * (options.window or DEFAULT_WINDOW)
-    budget = max(1, min(budget, LOGITS_PER_FORWARD // max(1, len(adapter.vocabulary))))
+    budget = batch_budget(loaded, options)
     window = _window(loaded, options)
     if window is None or int(lengths.max()) <= window:
         refuse_long(loaded, options, lengths, names)
@@ -111,6 +109,13 @@ def schedule_for(
         )
     stride = options.stride or max(1, window // 2)
     return plan_schedule(lengths, options.batch_size, window, stride=stride, budget=budget, **more)
+
+
+def batch_budget(loaded: LoadedModel, options: Options) -> int:
+    """Return how many positions, padding included, a model without a state reads in a forward."""
+    adapter: Any = loaded.adapter
+    budget = options.batch_size * (options.window or DEFAULT_WINDOW)
+    return max(1, min(budget, LOGITS_PER_FORWARD // max(1, len(adapter.vocabulary))))
 
 
 def _window(loaded: LoadedModel, options: Options) -> int | None:

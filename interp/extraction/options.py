@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from interp.storage.attention_site import MAX_ERROR, parse_form
 #: Every hidden state of every recurrent layer.
 DEFAULT_SITES = ("**/hidden",)
 
-_LEAST = {"batch_size": 1, "window": 1, "stride": 1, "top_k": 0, "max_document": 1}
+_LEAST = {"batch_size": 1, "window": 1, "stride": 1, "generate": 1, "top_k": 0, "max_document": 1}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Options:
     batch_size: int = 32
     window: int | None = None
     stride: int | None = None
+    generate: int | None = None
+    temperature: float = 0.0
     top_k: int = 5
     max_document: int = 20_000
     device: str = "cpu"
@@ -51,6 +54,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InterpError(f"{name} must be at least {least}, got {value}.")
+        if not 0 <= self.temperature < math.inf:
+            raise InterpError(f"temperature must be 0 or more, got {self.temperature}.")
+        if self.temperature and self.generate is None:
+            raise InterpError("temperature is for generate (--generate N).")
         if self.nonfinite not in ("refuse", "store"):
             raise InterpError(f"nonfinite is 'refuse' or 'store', got {self.nonfinite!r}.")
         if self.overwrite and self.resume:

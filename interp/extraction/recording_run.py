@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from interp.corpora import Corpus, CorpusLike, Document, read_corpus
-from interp.errors import InterpError, ModelError
+from interp.errors import InterpError
 from interp.extraction.options import Options, as_patterns, dtype_name
 from interp.extraction.progress import Display, Silent, rich_display
 from interp.extraction.summary import Summary
@@ -16,7 +15,8 @@ from interp.extraction.summary import Summary
 if TYPE_CHECKING:
     from torch import nn
 
-    from interp.models import Adapter, LoadedModel
+    from interp.corpora import CorpusLike
+    from interp.models import Adapter
 
 
 def record(
@@ -34,7 +34,11 @@ def record(
     device: str = "cpu",
     weights: str | Path | None = None,
     random_init: bool = False,
+    download: bool = False,
+    model_dtype: str = "auto",
     seed: int = 0,
+    generate: int | None = None,
+    temperature: float = 0.0,
     glob: str | None = None,
     lines: bool = False,
     field: str | None = None,
@@ -59,11 +63,13 @@ def record(
     Parameters
     ----------
     model : str, torch.nn.Module or Adapter
-        ``zoo:NAME``, ``py:package.module:factory``, a module or an adapter; see
-        :func:`interp.models.load`. Text needs an adapter. It is recorded in eval mode; a module
+        ``zoo:NAME``, ``hf:PATH_OR_NAME``, ``py:package.module:factory``, a module or an adapter;
+        see :func:`interp.models.load`. Text needs an adapter. It is recorded in eval mode; a module
         of yours is in its own mode again afterwards.
     corpus : path, sequence of paths, mapping of name to text, Corpus, or iterable of batches
-        Text, see :func:`interp.corpora.read_corpus`; or a DataLoader or any other iterable of
+        Texts, see :func:`interp.corpora.read_corpus`; pairs of texts for an encoder–decoder, see
+        :func:`interp.corpora.read_pairs`; images, see :func:`interp.corpora.read_images`; or a
+        DataLoader or any other iterable of
         batches, together with `forward`.
     output : path
         The recording to write.
@@ -92,8 +98,18 @@ def record(
         ``.safetensors`` or ``.pt`` for a ``py:`` factory.
     random_init : bool
         Draw the weights afresh, for a baseline.
+    download : bool
+        Fetch an ``hf:`` model from the hub where it is not in the local cache.
+    model_dtype : str
+        In which an ``hf:`` model computes; ``"auto"`` is the type of its weights.
     seed : int
         Of random initialisation and of whatever else is drawn.
+    generate : int, optional
+        Let the model continue each document (write the target of each source) by at most so many
+        positions, and record it step by step, with its cache or state. What it wrote is marked by
+        the annotation ``"generated"``.
+    temperature : float
+        Of what is drawn for `generate`; 0 takes the most probable token.
     glob, lines, field, encoding
         How text files are found and read; see :func:`interp.corpora.read_corpus`.
     forward : callable, optional
@@ -144,6 +160,8 @@ def record(
         batch_size=batch_size,
         window=window,
         stride=stride,
+        generate=generate,
+        temperature=temperature,
         top_k=top_k,
         max_document=max_document,
         device=device,
@@ -160,40 +178,35 @@ def record(
         command=command,
     )
     options.check_output()
-    batches = forward is not None or not _is_text(corpus)
-    texts: Corpus | None = None
-    if not batches:
-        # Before the model: a mistyped path should not wait for weights to load.
-        texts = read_corpus(
-            cast(CorpusLike, corpus), glob=glob, lines=lines, field=field, encoding=encoding
-        )
-    elif any((glob, lines, field)):
-        raise InterpError("glob, lines and field are for text; this corpus is batches.")
-
+    from interp.corpora.images import names_images
+    from interp.extraction.input_choice import GivenCorpus, Reading, is_documents
     from interp.models import load
 
+    reading = Reading(glob, lines, field, encoding)
+    given: GivenCorpus | None = None
+    if forward is None and (is_documents(corpus) or (_has_adapter(model) and names_images(corpus))):
+        given = GivenCorpus(corpus, reading)
+    elif reading.is_said or generate is not None:
+        raise InterpError("glob, lines, field and generate are for text; this corpus is batches.")
     with _modes_restored(model), _display(progress) as display:
-        loaded = load(model, weights, random_init=random_init, seed=seed, device=device)
-        if texts is not None:
+        loaded = load(
+            model,
+            weights,
+            random_init=random_init,
+            seed=seed,
+            device=device,
+            download=download,
+            model_dtype=model_dtype,
+        )
+        if given is not None:
             from interp.extraction.adapter_run import AdapterRun
-            from interp.extraction.text_input import TextInput
 
-            refuse_bare(loaded)
-            return AdapterRun(loaded, TextInput(loaded, texts, options), options, display).record()
+            model_input, begin = given.input_of(loaded, options)
+            return AdapterRun(loaded, model_input, options, display, begin).record()
         from interp.extraction.batch_run import BatchRun
 
-        given = cast(Iterable[Any], corpus)
-        return BatchRun(loaded, given, options, display, forward, lengths, names).record()
-
-
-def refuse_bare(loaded: LoadedModel) -> None:
-    """Refuse a module without an adapter, where there is text to be read."""
-    if loaded.adapter is None:
-        raise ModelError(
-            f"{loaded.spec} is a bare module: there is no way from text to it. Give it an "
-            "adapter (docs/recording-your-model.md), or record batches of a DataLoader from "
-            "Python with forward=lambda model, batch: ..."
-        )
+        batches = cast(Iterable[Any], corpus)
+        return BatchRun(loaded, batches, options, display, forward, lengths, names).record()
 
 
 @contextmanager
@@ -212,12 +225,10 @@ def _modes_restored(model: Any) -> Iterator[None]:
             part.training = training
 
 
-def _is_text(corpus: Any) -> bool:
-    if isinstance(corpus, str | Path | Corpus | dict):
-        return True
-    return isinstance(corpus, list | tuple) and all(
-        isinstance(item, str | Path | Document) for item in corpus
-    )
+def _has_adapter(model: Any) -> bool:
+    from torch import nn
+
+    return not isinstance(model, nn.Module)
 
 
 def _display(progress: bool | Display) -> AbstractContextManager[Display]:

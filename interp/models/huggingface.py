@@ -23,6 +23,7 @@ from interp.wording import count
 #: Of a hub repository: what is needed, and what other frameworks need.
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.bin"]
 _UNWANTED = ["onnx/*", "*training_args.bin", "original/*", "openvino/*", "coreml/*"]
+_OF_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "merges.txt")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
@@ -217,6 +218,7 @@ def _adapter(transformers: Any, module: Any, name: str, files: HuggingFaceFiles)
             "an adapter of your own (docs/recording-your-model.md), or record it from Python with "
             "batches and forward=."
         )
+    _need_tokenizer(name, files)
     tokenizer = _load(transformers.AutoTokenizer, name, files, "tokenizer")
     tokens = Tokens(tokenizer, int(getattr(config, "vocab_size", 0) or 0))
     if getattr(config, "is_encoder_decoder", False):
@@ -225,6 +227,15 @@ def _adapter(transformers: Any, module: Any, name: str, files: HuggingFaceFiles)
     if predicts == "next":
         return adapters.HuggingFaceDecoder(module, tokens)
     return adapters.HuggingFaceText(module, tokens, has_predictions=predicts is not None)
+
+
+def _need_tokenizer(name: str, files: HuggingFaceFiles) -> None:
+    """Refuse a directory without one: the library would make an empty one up."""
+    if files.gguf is None and not any(any(files.folder.glob(each)) for each in _OF_TOKENIZERS):
+        raise ModelError(
+            f"hf:{name} has no tokenizer: there is no tokenizer.json, vocab.* or *.model in "
+            f"{files.folder}. A recording of text needs it; save it there with save_pretrained."
+        )
 
 
 def _predicts(transformers: Any, module: Any) -> str | None:

@@ -51,3 +51,33 @@ def test_full_maps_are_those_of_each_document_alone(tmp_path, dtype):
                 assert np.abs(found - expected).max() <= site.max_error + 1e-6
                 head = recording.attention(name, document, head=1)
                 np.testing.assert_array_equal(head, found[1])
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.8", "stats"])
+def test_blocks_of_queries_change_nothing(tmp_path, monkeypatch, form):
+    adapter, texts = make_transformer(), make_texts(LENGTHS)
+    options = {"sites": [*SITES, "**/head_output"], "attention": form, "batch_size": 3}
+    interp.record(adapter, texts, tmp_path / "whole.h5", **options)
+    monkeypatch.setattr("interp.capture.attention_weights.BLOCK_BYTES", 1500)
+    interp.record(adapter, texts, tmp_path / "blocks.h5", **options)
+    with (
+        interp.open(tmp_path / "whole.h5") as whole,
+        interp.open(tmp_path / "blocks.h5") as blocks,
+    ):
+        assert_same_maps(whole, blocks, 1e-6)
+
+
+def assert_same_maps(one, other, tolerance=0.0):
+    """Assert that two recordings hold the same of attention."""
+    assert dict(one.attention_sites) == dict(other.attention_sites)
+    for name, site in one.attention_sites.items():
+        for what, values in one.attention_statistics(name).items():
+            found = other.attention_statistics(name)[what][:]
+            np.testing.assert_allclose(found, values[:], rtol=1e-4, atol=max(tolerance, 1e-5))
+        for document in range(one.streams[site.stream].n_documents):
+            ranges = one.key_range(name, document)
+            np.testing.assert_array_equal(other.key_range(name, document), ranges)
+            if site.form != "stats":
+                expected = one.attention(name, document)
+                found = other.attention(name, document)
+                np.testing.assert_allclose(found, expected, atol=tolerance + site.max_error)

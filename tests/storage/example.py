@@ -40,6 +40,11 @@ def stream(
     ids = rng.integers(0, len(ALPHABET), start[-1])
     if kind == "numbers":
         return StreamPlan(name, names, start)
+    if kind == "patches":
+        images = [rng.integers(0, 256, (4, 6, 3)[: 2 + i % 2], np.uint8) for i in range(len(names))]
+        corners = rng.integers(0, 4, (start[-1], 2))
+        rectangles = np.concatenate([corners, corners + rng.integers(0, 3, corners.shape)], 1)
+        return StreamPlan(name, names, start, images=images, rectangles=rectangles)
     cuts = list(zip(start[:-1], start[1:], strict=True))
     if kind == "characters":
         texts = ["".join(ALPHABET[i] for i in ids[a:b]) for a, b in cuts]

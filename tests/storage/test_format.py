@@ -155,6 +155,7 @@ def several() -> list[Example]:
             PredictionPlan("target", "same", 2),
         ),
         with_maps(),
+        small(streams=[stream([9, 4, 1, 12], kind="patches")]),
     ]
 
 
@@ -179,7 +180,7 @@ def with_maps() -> Example:
     )
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_the_file_is_as_the_document_says(tmp_path, number):
     path = several()[number].record(tmp_path / "run.h5")
     rows = [(pattern(row[0]), *row[1:4]) for row in TABLES["data set"]]
