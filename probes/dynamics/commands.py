@@ -107,8 +107,10 @@ def jacobian_of(
     import torch
 
     from probes.dynamics.jacobians import step_spectra
+    from probes.dynamics.layers import chosen_layers
     from probes.dynamics.texts import require_text
 
+    chosen_layers(subject.module, layers)  # refused before any text is read
     adapter = require_text(subject.loaded.adapter, subject.loaded.spec)
     documents = [ids[:longest] for ids in subject.documents() if len(ids) > max(skip, 1)]
     if not documents:
@@ -155,7 +157,9 @@ def gradients_of(
     """
     from probes.dynamics import texts
     from probes.dynamics.gradients import gradient_by_lag
+    from probes.dynamics.layers import recurrent_layers
 
+    recurrent_layers(subject.module)  # refused before any text is read
     adapter = texts.require_text(subject.loaded.adapter, subject.loaded.spec)
     found = gradient_by_lag(
         subject.module,

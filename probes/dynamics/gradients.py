@@ -172,7 +172,8 @@ def _check(
         raise InterpError(f"clip_norm is above 0, not {clip_norm}.")
     if not 0 <= fit[0] < fit[1] <= n_lags:
         raise InterpError(
-            f"The fit over lags {fit[0]} to {fit[1]} needs 0 <= first < last <= n_lags ({n_lags})."
+            f"The fit over lags {fit[0]} to {fit[1]} needs 0 <= first < last <= the longest lag, "
+            f"{n_lags}. Ask for more lags, or fit others: fit=(1, {n_lags}), --fit 1 {n_lags}."
         )
 
 

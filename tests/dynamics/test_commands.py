@@ -201,6 +201,8 @@ def test_a_model_reads_a_corpus_and_keeps_its_result_in_a_file(folder, tmp_path)
     assert other["layers"][0]["mean"] != found["layers"][0]["mean"]
     with pytest.raises(InterpError, match="Which text should the model read.*--corpus"):
         _run("gradients", "py:own_gru_nets:net")
+    with pytest.raises(InterpError, match="no recurrent module of torch.*Linear"):
+        _run("gradients", "zoo:induction", "--corpus", tmp_path / "a.txt")
     with pytest.raises(InterpError, match="zoo:flip-flop is a bare module"):
         _run("jacobian", "zoo:flip-flop", "--corpus", tmp_path / "a.txt")
 
