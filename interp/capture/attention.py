@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.capture.arrangement import Arrangement, number_rows
+from interp.capture.attention_weights import WeightBlocks
 from interp.capture.mode import active
 from interp.capture.modules import is_from_torch
 from interp.capture.session import Place, Session, prepares
@@ -48,7 +49,7 @@ class AttentionCall:
 
     Attributes
     ----------
-    weights : Tensor
+    weights : Tensor or WeightBlocks
         (..., queries, keys); nobody else's, so that it is recorded without a copy.
     query, key, value : Tensor or None
         (..., queries, head_dim), (..., keys, head_dim); key and value may have fewer heads, as the
@@ -71,7 +72,7 @@ class AttentionCall:
         What else distinguishes calls that need a proof of their own.
     """
 
-    weights: Tensor
+    weights: Tensor | WeightBlocks
     query: Tensor | None = None
     key: Tensor | None = None
     value: Tensor | None = None
@@ -199,6 +200,7 @@ class AttentionRun:
 
         return replace(
             call,
+            weights=call.weights.kept() if isinstance(call.weights, WeightBlocks) else call.weights,
             query=copied(QUERY, call.query),
             key=copied(KEY, call.key),
             value=copied(VALUE, call.value),
@@ -223,8 +225,12 @@ class AttentionRun:
     def _record(self, place: Place, call: AttentionCall, arrangement: Arrangement) -> None:
         self.seen.add(place.path)
         if place.wants(ATTENTION):
-            weights = arrangement.apply(call.weights)
-            place.record(ATTENTION, weights, per="call", n_heads=weights.shape[1])
+            blocks = call.weights if isinstance(call.weights, WeightBlocks) else [(0, call.weights)]
+            for first, block in blocks:
+                weights = arrangement.apply(block)
+                place.record(
+                    ATTENTION, weights, per="call", n_heads=weights.shape[1], first_query=first
+                )
         for signal, values in ((QUERY, call.query), (HEAD_OUTPUT, call.result)):
             if values is not None and place.wants(signal):
                 values = arrangement.apply(values)

@@ -7,7 +7,9 @@ kernel returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ def attention_weights(
     is_causal: bool = False,
     scale: float | None = None,
     masked_rows_are_zero: bool = True,
+    first_query: int = 0,
 ) -> Tensor:
     """Return the weights of scaled dot product attention.
 
@@ -45,6 +48,8 @@ def attention_weights(
     masked_rows_are_zero : bool
         Whether a query that sees no key has weights of 0, as in torch's fused kernels; they are
         NaN otherwise, as from a plain softmax.
+    first_query : int
+        Which query of the sequence comes first in `query`; for the causal flag.
 
     Returns
     -------
@@ -57,7 +62,8 @@ def attention_weights(
         scores = torch.matmul(query.to(wide) * factor, key.to(wide).transpose(-2, -1))
     unseen = None
     if is_causal:
-        unseen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        unseen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+        unseen = unseen.triu(1 + first_query)
     elif mask is not None and mask.dtype == torch.bool:
         unseen = ~mask
     if unseen is not None:
@@ -72,6 +78,71 @@ def attention_weights(
         if blind.any():
             scores.masked_fill_(blind, 0)
     return scores
+
+
+BLOCK_BYTES = 2**28
+"""Weights that are consumed as they are made come in blocks of queries of about this size."""
+
+
+class WeightBlocks:
+    """The weights of one call, some queries at a time: all of them would take too much memory.
+
+    Iterating gives (first query, weights (..., queries, keys)) of each block, in order.
+
+    Parameters
+    ----------
+    query, key, mask
+        As for :func:`attention_weights`.
+    shape : sequence of int
+        (..., queries, keys) of all weights.
+    **options
+        Further arguments of :func:`attention_weights`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    """
+
+    def __init__(
+        self, query: Tensor, key: Tensor, mask: Tensor | None, shape: Sequence[int], **options: Any
+    ) -> None:
+        self.shape = tuple(shape)
+        self._query, self._key, self._mask, self._options = query, key, mask, options
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        *leading, n_queries, n_keys = self.shape
+        size = max(1, BLOCK_BYTES // (4 * n_keys * math.prod(leading)))
+        for first in range(0, n_queries, size):
+            rows = slice(first, min(first + size, n_queries))
+            mask = self._mask
+            if mask is not None and mask.ndim > 1 and mask.shape[-2] != 1:
+                mask = mask[..., rows, :]
+            weights = attention_weights(
+                self._query[..., rows, :], self._key, mask, first_query=first, **self._options
+            )
+            yield first, weights.expand(*leading, -1, -1)
+
+    def kept(self) -> WeightBlocks:
+        """Return the same, safe from what the model does with queries and keys afterwards."""
+        copies = self._query.clone(), self._key.clone()
+        return WeightBlocks(*copies, self._mask, self.shape, **self._options)
+
+    def weighted(self, value: Tensor) -> Tensor:
+        """Return weights · values, float32 or wider."""
+        return torch.cat([weighted(block, value) for _, block in self], dim=-2)
+
+    def disproof(self, value: Tensor, result: Tensor) -> str | None:
+        """Return why these are not the weights behind a result, or None; see `disproof`."""
+        for first, block in self:
+            rows = slice(first, first + block.shape[-2])
+            if why := disproof(block, value, result[..., rows, :]):
+                return why
+        return None
+
+
+def too_large(shape: Sequence[int]) -> bool:
+    """Whether weights of this shape are better made in blocks."""
+    return 4 * math.prod(shape) > BLOCK_BYTES
 
 
 def repeat_heads(key: Tensor, n_heads: int) -> Tensor:

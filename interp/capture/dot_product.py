@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
-from interp.capture.attention_weights import attention_weights, disproof, repeat_heads
+from interp.capture.attention_weights import (
+    WeightBlocks,
+    attention_weights,
+    disproof,
+    repeat_heads,
+    too_large,
+)
 from interp.capture.mode import Function, handles
 from interp.capture.session import Place
 
@@ -23,14 +30,18 @@ def handle(
 ) -> Any:
     """Run scaled dot product attention and capture its weights."""
     result = function(*args, **kwargs)
-    call: AttentionCall | str | None = None
+    calls: dict[bool, AttentionCall | str] = {}
     with torch.no_grad():
         for outer in places:
             run = run_of(outer.session)
             place = run.place() if run is not None else None
             if run is None or place is None or not run.wanted(place):
                 continue
-            call = call or _understand(result, dict(zip(_NAMES, args, strict=False)) | {**kwargs})
+            consumed = outer.session.store.consume is not None
+            if consumed not in calls:
+                named = dict(zip(_NAMES, args, strict=False)) | {**kwargs}
+                calls[consumed] = _understand(result, named, consumed)
+            call = calls[consumed]
             if isinstance(call, str):
                 run.refuse(place, call)
             else:
@@ -38,8 +49,11 @@ def handle(
     return result
 
 
-def _understand(result: Tensor, named: Mapping[str, Any]) -> AttentionCall | str:
-    """Return a call with its weights, or why they can't be known."""
+def _understand(result: Tensor, named: Mapping[str, Any], consumed: bool) -> AttentionCall | str:
+    """Return a call with its weights, or why they can't be known.
+
+    Large weights that are `consumed` as they are made come in blocks of queries.
+    """
     if named.get("dropout_p", 0.0) > 0:
         return "dropout is active, and the kernel doesn't say which weights it dropped"
     if result.is_nested:
@@ -50,23 +64,27 @@ def _understand(result: Tensor, named: Mapping[str, Any]) -> AttentionCall | str
     assert query is not None and key is not None and value is not None
     many = named.get("enable_gqa", False)
     n_heads = query.shape[-3] if query.ndim > 2 else 1
-    weights = attention_weights(
-        query,
-        repeat_heads(key, n_heads) if many else key,
-        mask,
-        is_causal=named.get("is_causal", False),
-        scale=named.get("scale"),
-    )
+    keys = repeat_heads(key, n_heads) if many else key
+    options = {"is_causal": named.get("is_causal", False), "scale": named.get("scale")}
     plain = result.detach()
     values = repeat_heads(value, n_heads) if many else value
+    shape = (*result.shape[:-1], keys.shape[-2])
+    weights: Tensor | WeightBlocks
+    if consumed and too_large(shape):
+        weights = blocks = WeightBlocks(query, keys, mask, shape, **options)
+        proof = partial(blocks.disproof, values, plain)
+    else:
+        made = attention_weights(query, keys, mask, **options)
+        weights = made.expand(shape)
+        proof = partial(disproof, made, values, plain)
     return AttentionCall(
-        weights.expand(*result.shape[:-1], -1),
+        weights,
         query.expand(*result.shape[:-1], -1),
         key,
         value,
         plain,
         output=result,
-        proof=lambda: disproof(weights, values, plain),
+        proof=proof,
         variant=(named.get("is_causal", False), many, None if mask is None else mask.dtype),
     )
 

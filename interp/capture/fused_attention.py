@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
-from interp.capture.attention_weights import attention_weights, mismatch, weighted
+from interp.capture.attention_weights import (
+    WeightBlocks,
+    attention_weights,
+    mismatch,
+    too_large,
+    weighted,
+)
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.session import Place, Session, prepares
@@ -89,17 +95,19 @@ def handle(
 ) -> Any:
     """Run torch's multi-head attention and capture its weights."""
     result = function(*args, **kwargs)
-    call: AttentionCall | str | None = None
+    calls: dict[bool, AttentionCall | str] = {}
     for outer in places:
         run = run_of(outer.session)
         place = run.place() if run is not None else None
         if run is None or place is None or not run.wanted(place):
             continue
         with torch.no_grad():
-            if call is None:
+            consumed = outer.session.store.consume is not None
+            if consumed not in calls:
                 bound = _SIGNATURE.bind(*args, **kwargs)
                 bound.apply_defaults()
-                call = _understand(bound.arguments, result[0])
+                calls[consumed] = _understand(bound.arguments, result[0], consumed)
+            call = calls[consumed]
             if isinstance(call, str):
                 run.refuse(place, call)
             else:
@@ -122,8 +130,11 @@ def _say_that_the_fast_path_is_off(place: Place) -> None:
         )
 
 
-def _understand(named: Mapping[str, Any], result: Tensor) -> AttentionCall | str:
-    """Return a call with its weights, or why they can't be known."""
+def _understand(named: Mapping[str, Any], result: Tensor, consumed: bool) -> AttentionCall | str:
+    """Return a call with its weights, or why they can't be known.
+
+    Large weights that are `consumed` as they are made come in blocks of queries.
+    """
     if named["training"] and named["dropout_p"] > 0:
         return "dropout is active, and the function doesn't say which weights it dropped"
     if named["static_k"] is not None or named["static_v"] is not None:
@@ -140,15 +151,17 @@ def _understand(named: Mapping[str, Any], result: Tensor) -> AttentionCall | str
         key, value = functional.pad(key, (0, 0, 0, 1)), functional.pad(value, (0, 0, 0, 1))
     # As the function has it: a kernel's causal flag replaces the mask where nothing else needs it.
     flagged = named["is_causal"] and named["key_padding_mask"] is None and not named["need_weights"]
-    weights = attention_weights(
-        query,
-        key,
-        None if flagged else _merge_masks(named, query, key),
-        is_causal=flagged,
-        # A plain softmax runs when weights were asked for, a kernel otherwise.
-        masked_rows_are_zero=not named["need_weights"],
-    )
-    heads = weighted(weights, value)
+    mask = None if flagged else _merge_masks(named, query, key)
+    # A plain softmax runs when weights were asked for, a kernel otherwise.
+    options = {"is_causal": flagged, "masked_rows_are_zero": not named["need_weights"]}
+    shape = (*query.shape[:-1], key.shape[-2])
+    weights: Tensor | WeightBlocks
+    if consumed and too_large(shape):
+        weights = blocks = WeightBlocks(query, key, mask, shape, **options)
+        heads = blocks.weighted(value)
+    else:
+        weights = made = attention_weights(query, key, mask, **options)
+        heads = weighted(made, value)
     return AttentionCall(
         weights,
         query,

@@ -69,11 +69,11 @@ class Store:
         """Yield the description of each site that fired, in the order of firing."""
         return (site.description for site in self._sites.values())
 
-    def add(self, description: SiteDescription, captured: Captured) -> None:
-        """Append one call to a site."""
+    def add(self, description: SiteDescription, captured: Captured, first_query: int = 0) -> None:
+        """Append one call to a site; maps that are consumed may come in blocks of queries."""
         site = self._site(description)
         if self.consume is not None and description.signal == ATTENTION:
-            self.consume(site.description, captured.values, 0)
+            self.consume(site.description, captured.values, first_query)
         else:
             site.calls.append(captured)
 

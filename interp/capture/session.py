@@ -84,6 +84,7 @@ class Place:
         per: str | None = None,
         copy: bool = False,
         n_heads: int | None = None,
+        first_query: int = 0,
     ) -> None:
         """Record the values of one call.
 
@@ -103,6 +104,8 @@ class Place:
             Must be true for a tensor that the model's code can reach: it may change it in place.
         n_heads : int, optional
             Heads, the second axis of the values of an attention site; its third axis is the steps.
+        first_query : int
+            Where maps that are consumed come in blocks of queries: the first of them.
         """
         if values.requires_grad:
             values = values.detach()
@@ -119,7 +122,7 @@ class Place:
             values, lengths, copy = self.session.trim(values, copy)
         description = self._describe(signal, layer, reverse, values, per, n_heads)
         captured = Captured(values.clone() if copy else values, lengths)
-        self.session.store.add(description, captured)
+        self.session.store.add(description, captured, first_query)
 
     def record_step(self, signal: str, values: Tensor, copy: bool = False) -> None:
         """Record one step, (batch, n_units); the steps of a forward are stacked."""
