@@ -1,8 +1,8 @@
 """Repeated blocks among noise: where induction heads form, and two settings where they do not.
 
 Olsson et al. (2022): two layers of attention can look for what followed an earlier occurrence of
-the present symbol, one layer cannot. A block that is tiled over the whole window can be continued
-without such heads, since the symbol that was not seen for longest comes next.
+the present symbol, one layer cannot. Where a block of one length is tiled over the whole window,
+no head needs to look for anything: the answer stands at a fixed distance.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ N_SYMBOLS = len(SYMBOLS)
 #: Inputs and the symbol behind the last one.
 WINDOW = 65
 SHORTEST, LONGEST = 10, 20
+#: Length of the blocks that are tiled.
+PERIOD = 17
 
 
 def repeated_blocks(rng: np.random.Generator, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +54,7 @@ def repeated_blocks(rng: np.random.Generator, n_rows: int) -> tuple[np.ndarray, 
 
 
 def tiled_blocks(rng: np.random.Generator, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a block of distinct symbols tiled over each window; its later copies are foreseen.
+    """Return 17 distinct symbols tiled over each window; their later copies are foreseen.
 
     Parameters
     ----------
@@ -62,9 +64,8 @@ def tiled_blocks(rng: np.random.Generator, n_rows: int) -> tuple[np.ndarray, np.
     ids = np.zeros((n_rows, WINDOW), np.int64)
     foreseen = np.ones((n_rows, WINDOW), bool)
     for row in range(n_rows):
-        length = int(rng.integers(SHORTEST, LONGEST + 1))
-        ids[row] = np.resize(rng.permutation(N_SYMBOLS)[:length], WINDOW)
-        foreseen[row, :length] = False
+        ids[row] = np.resize(rng.permutation(N_SYMBOLS)[:PERIOD], WINDOW)
+    foreseen[:, :PERIOD] = False
     return ids, foreseen
 
 
@@ -135,7 +136,7 @@ class OneLayerTask(InductionTask):
         "continue the second copy, and has no induction head: finding what followed an earlier "
         "occurrence takes two heads in a row."
     )
-    training = FitConfig(n_steps=2_500, batch_size=64, learning_rate=3e-3)
+    training = FitConfig(n_steps=1_500, batch_size=64, learning_rate=3e-3)
     n_layers = 1
 
 
@@ -143,18 +144,18 @@ class ShortcutTask(InductionTask):
     """Two layers of attention on tiled blocks: right answers by other means."""
 
     summary = (
-        "Two layers of attention, trained on blocks of distinct symbols that are tiled over the "
-        "window. It continues them well, but by a shortcut: the symbol that was not seen for "
-        "longest comes next. It has no induction head, and a detector must not find one."
+        "Two layers of attention, trained on blocks of 17 distinct symbols that are tiled over the "
+        "window. It continues them without fault, but by a shortcut: it looks a fixed number of "
+        "places back. It has no induction head, and a detector must not find one."
     )
-    training = FitConfig(n_steps=1_500, batch_size=64, learning_rate=3e-3)
+    training = FitConfig(n_steps=300, batch_size=64, learning_rate=3e-3)
     draw = staticmethod(tiled_blocks)
 
     def data(self) -> dict[str, str]:
         """Return how windows are drawn."""
         return {
-            "data": f"a block of {SHORTEST} to {LONGEST} distinct symbols of {N_SYMBOLS}, tiled to "
-            f"{WINDOW}; the loss is that of all copies but the first"
+            "data": f"a block of {PERIOD} distinct symbols of {N_SYMBOLS}, tiled to {WINDOW}; the "
+            "loss is that of all copies but the first"
         }
 
 

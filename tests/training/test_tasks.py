@@ -17,7 +17,7 @@ from interp.training.dictionary import Entry, find_dictionary, read_dictionary
 from interp.training.dyck import DEEPEST, depths, nested
 from interp.training.fitting import FitConfig, cosine_rate, fit
 from interp.training.flip_flop import pulses_and_bits
-from interp.training.induction import repeated_blocks, tiled_blocks
+from interp.training.induction import PERIOD, repeated_blocks, tiled_blocks
 from interp.training.pronunciation import edits
 from interp.training.tasks import TASKS, task, train_task
 
@@ -100,7 +100,7 @@ def test_what_can_be_foreseen_is_a_repetition():
     ids, foreseen = tiled_blocks(np.random.default_rng(0), 20)
     for row, where in zip(ids, foreseen, strict=True):
         period = int(where.argmax())
-        assert 10 <= period <= 20 and len(set(row[:period])) == period
+        assert period == PERIOD and len(set(row[:period])) == period
         assert (row[period:] == row[:-period]).all()
 
 
