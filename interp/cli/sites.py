@@ -12,15 +12,16 @@ import typer
 if TYPE_CHECKING:
     from interp.models import LoadedModel
 
-#: Enough for every site to fire; short enough for any model.
-_SAMPLE = "def f(x):\n    return 'text'\n"
 # A list as typer wants its defaults; nothing changes it.
 EVERYTHING = ["**"]
 
 
 def sites(
     model: Annotated[
-        str, typer.Argument(help="zoo:NAME or py:package.module:factory.", show_default=False)
+        str,
+        typer.Argument(
+            help="zoo:NAME, hf:DIRECTORY or py:package.module:factory.", show_default=False
+        ),
     ],
     pattern: Annotated[
         list[str], typer.Option("--sites", "-s", help="Only these names or patterns.")
@@ -28,6 +29,9 @@ def sites(
     weights: Annotated[
         Path | None, typer.Option(help=".safetensors or .pt for a py: model.")
     ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch an hf: model that is not here yet.")
+    ] = False,
     text: Annotated[
         str | None, typer.Option(help="Text to run, where the sample won't do.")
     ] = None,
@@ -45,9 +49,9 @@ def sites(
     from interp.models import load
     from interp.sites import match_sites
 
-    loaded = load(model, weights)
+    loaded = load(model, weights, download=download)
     with torch.inference_mode():
-        found = list_sites(loaded.module, lambda: _run(loaded, text or _SAMPLE, input_shape))
+        found = list_sites(loaded.module, lambda: _run(loaded, text, input_shape))
     names = match_sites(split_patterns(pattern), list(found))
     if as_json:
         print(json.dumps([asdict(found[name]) for name in names], indent=1))
@@ -55,16 +59,14 @@ def sites(
         _print_table([found[name] for name in names], loaded)
 
 
-def _run(loaded: LoadedModel, text: str, input_shape: str | None) -> Any:
-    import torch
-
+def _run(loaded: LoadedModel, text: str | None, input_shape: str | None) -> Any:
     from interp.errors import ModelError
 
     adapter = loaded.adapter
     if input_shape is None and adapter is not None:
-        ids, _ = adapter.encode(text)
-        row = torch.as_tensor(ids, dtype=torch.int64)[None]
-        return adapter.forward(row, torch.tensor([row.shape[1]]), None)
+        from interp.models.sample_input import sample_input
+
+        return adapter.forward(*sample_input(adapter, text), None)
     shape = input_shape or _guess(loaded.module)
     if shape is None:
         raise ModelError(

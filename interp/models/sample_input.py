@@ -1,0 +1,58 @@
+"""Something short for a model to read, where its sites are to be listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp.errors import CorpusError
+from interp.models.adapter import IMAGE, SOURCE, TARGET, streams_of
+
+#: Enough for every site to fire; short enough for any model. The second is for those that read
+#: words alone.
+TEXTS = ("def f(x):\n    return 'text'\n", "ab")
+
+
+def sample_input(adapter: Any, text: str | None = None) -> tuple[Any, Any]:
+    """Return what an adapter's `forward` is given first: the input of one document, its lengths.
+
+    Parameters
+    ----------
+    adapter : Adapter, PairAdapter or ImageAdapter
+    text : str, optional
+        What to read in place of the sample.
+
+    Raises
+    ------
+    CorpusError
+        If the adapter encodes neither `text` nor a sample.
+    """
+    streams = streams_of(adapter)
+    texts = TEXTS if text is None else (text,)
+    if IMAGE in streams:
+        pixels, rectangles = adapter.encode(np.zeros((64, 64), np.uint8))
+        return torch.from_numpy(np.asarray(pixels))[None], torch.tensor([len(rectangles)])
+    if SOURCE not in streams:
+        return _row(_first(lambda t: adapter.encode(t), texts))
+    source = _row(_first(lambda t: adapter.encode(t, SOURCE), texts))
+    target = _row(adapter.encode("", TARGET)[0])
+    return {SOURCE: source[0], TARGET: target[0]}, {SOURCE: source[1], TARGET: target[1]}
+
+
+def _first(encode: Any, texts: Sequence[str]) -> np.ndarray:
+    for text in texts:
+        try:
+            return np.asarray(encode(text)[0])
+        except CorpusError:
+            if text == texts[-1]:
+                raise
+    raise AssertionError("there is a text")
+
+
+def _row(ids: Any) -> tuple[Tensor, Tensor]:
+    row = torch.as_tensor(np.asarray(ids).astype(np.int64))[None]
+    return row, torch.tensor([row.shape[1]])
