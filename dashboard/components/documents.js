@@ -13,6 +13,7 @@
 
   const PAGE = 100;
   const ROW = 29; // CSS pixels; views.css says the same
+  const HEIGHT = 360;
   const MOST_ROWS = 400000; // a taller element is not painted by any browser
   const NATS_TO_BITS = 1 / Math.LN2;
   const SORTS = ['index', 'length', '-length', 'loss', '-loss'];
@@ -75,9 +76,8 @@
     const { about, docfind, docsort } = useSelection(['about', 'docfind', 'docsort']);
     const [top, setTop] = React.useState(0);
     const box = React.useRef(null);
-    const height = 360;
     const first = Math.max(0, Math.floor(top / ROW) - 10);
-    const last = first + Math.ceil(height / ROW) + 20;
+    const last = first + Math.ceil(HEIGHT / ROW) + 20;
     const list = usePages(about, stream, docfind, docsort, [first, last]);
     React.useEffect(() => {
       if (box.current) box.current.scrollTop = 0;
@@ -92,7 +92,7 @@
       h('div', { className: 'table-tools' },
         h('input', { type: 'search', placeholder: 'Filter by name', 'aria-label': 'Filter documents', value: docfind, onChange: (/** @type {any} */ event) => selection.set({ docfind: event.target.value }) }),
         h('span', { className: 'quiet', role: 'status' }, shown < total ? `${words}; filter to see those after ${count(MOST_ROWS)}` : words)),
-      h('div', { ref: box, className: 'table-scroll documents-scroll', tabIndex: 0, role: 'region', 'aria-label': 'Documents', onScroll: (/** @type {any} */ event) => setTop(event.target.scrollTop) },
+      h('div', { ref: box, className: 'table-scroll documents-scroll', tabIndex: 0, style: { height: `${Math.min(HEIGHT, (shown + 1) * ROW + 2)}px` }, role: 'region', 'aria-label': 'Documents', onScroll: (/** @type {any} */ event) => setTop(event.target.scrollTop) },
         h('table', { className: 'table table-fixed', 'aria-rowcount': total },
           h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'document'),
             h(Sorting, { name: 'length', text: 'positions', sort: docsort }),

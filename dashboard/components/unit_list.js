@@ -148,7 +148,10 @@
     const filter = () => {
       const found = api();
       const { listfilter } = selection.get();
-      if (found && JSON.stringify(filterOf(listfilter)) !== JSON.stringify(modelOf(found))) found.setFilterModel(filterOf(listfilter));
+      if (found && JSON.stringify(filterOf(listfilter)) !== JSON.stringify(modelOf(found))) {
+        // As a property: the grid's wrapper would undo what is done to the grid behind its back.
+        window.dash_clientside.set_props(id, { filterModel: filterOf(listfilter) || {} });
+      }
     };
     const tick = () => {
       const units = selection.get().units || [];

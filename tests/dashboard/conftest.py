@@ -28,7 +28,7 @@ def served(source) -> Iterator[str]:
         thread.join()
 
 
-def until(page, expression: str, argument=None, seconds: float = 20) -> None:
+def until(page, expression: str, argument=None, seconds: float = 60) -> None:
     """Wait until an expression holds in a page.
 
     Playwright's own `wait_for_function` evaluates a string inside the page, which the page's
@@ -66,7 +66,7 @@ def open_page(new_context):
     def open_(url: str, *, width: int = 1440, height: int = 900, wait: bool = True, **options):
         context = new_context(viewport={"width": width, "height": height}, **options)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # the machine may be busy
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         page.on("console", note)
         page.goto(url)
