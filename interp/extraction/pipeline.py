@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 import torch
 
-from interp.extraction.attention_sink import MapBatch, MapStore
+from interp.extraction.attention_pieces import MapBatch, MapStore
 from interp.extraction.predictions import StepPredictions
 
 #: Steps that wait to be written, at most; with the one being written and the one being computed
