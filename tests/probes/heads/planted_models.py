@@ -49,6 +49,29 @@ class PlantedHeads(nn.Module):
         return self.head(self.out(mixed.transpose(1, 2).flatten(2)))
 
 
+class LeastRecentlySeen(nn.Module):
+    """One head that attends to the last occurrence of the token not seen for longest, and copies.
+
+    It continues blocks that are tiled over the window without looking for the current token.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding.from_pretrained(torch.eye(N_TOKENS))
+
+    def forward(self, ids):
+        batch, steps = ids.shape
+        bias = torch.full((batch, 1, steps, steps), -torch.inf)
+        for row in range(batch):
+            last = {}
+            for t, token in enumerate(ids[row].tolist()):
+                last.pop(token, None)
+                last[token] = t
+                bias[row, 0, t, next(iter(last.values()))] = 0.0
+        x = self.embedding(ids)[:, None]
+        return 20 * F.scaled_dot_product_attention(0 * x, x, x, attn_mask=bias)[:, 0]
+
+
 class PlantedAdapter:
     predicts = "next"
     carries_state = False

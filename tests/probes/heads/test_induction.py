@@ -7,12 +7,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import interp
 from interp.cli.main import app
 from interp.errors import InterpError
 from probes.heads.circuits import copying_score, find_circuits
 from probes.heads.induction import detect_induction
 from probes.heads.repeats import plain_tokens, repeated_documents
-from tests.probes.heads.planted_models import N_TOKENS, PlantedAdapter
+from probes.heads.scores import score_heads
+from probes.heads.sources import ArrayMaps
+from tests.probes.heads.planted_models import N_TOKENS, LeastRecentlySeen, PlantedAdapter
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,26 @@ def test_what_a_tokenizer_puts_before_any_text_comes_first(planted):
     assert report.induction_heads == ["plantedheads/attention:1"]
     assert report.heads[0].prefix_matching.value == pytest.approx(1, abs=1e-5)
     assert report.heads[0].control < 0.06
+
+
+def test_a_shortcut_for_tiled_blocks_is_no_induction_head():
+    """On tiled blocks it is always right and looks like one; on fresh repetitions it does not."""
+    shortcut = PlantedAdapter(LeastRecentlySeen())
+    rng = np.random.default_rng(0)
+    tiled = [np.resize(rng.permutation(N_TOKENS)[:n], 64) for n in range(10, 20)]
+    maps, seen = [], []
+    for tokens in tiled:
+        ids = torch.from_numpy(tokens)[None]
+        with interp.Recorder(shortcut.module, sites=["**/attention"]) as recorder:
+            right = shortcut.module(ids)[0, :-1].argmax(-1) == ids[0, 1:]
+        maps.append(recorder["leastrecentlyseen/attention"][0].numpy())
+        seen.append(right[20:].float().mean())
+    assert min(seen) == 1
+    score = score_heads(ArrayMaps({"a/attention": maps}, tiled), ["induction"]).scores[0]
+    assert score.value > 0.3 and score.stands_out  # which would be taken for an induction head
+    report = detect_induction(shortcut, n_documents=24)
+    assert report.induction_heads == [] and report.heads[0].prefix_matching.value < 0.1
+    assert report.accuracy < 0.2
 
 
 def test_trained_two_layers_have_induction_heads_in_the_second():
