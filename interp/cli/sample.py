@@ -22,12 +22,13 @@ def sample(
     """
     from interp.errors import ModelError
     from interp.models import load
+    from interp.models.adapter import TEXT, streams_of
     from interp.training.sampling import sample as draw
 
     loaded = load(model, weights)
-    if loaded.adapter is None or not loaded.carries_state:
+    if loaded.adapter is None or streams_of(loaded.adapter) != (TEXT,):
         raise ModelError(
-            f"{model} cannot be sampled: that needs an adapter whose forward carries state from "
-            "one step to the next. See docs/recording-your-model.md."
+            f"{model} cannot be sampled: that needs an adapter that reads one text and gives "
+            "logits of the next position. See docs/recording-your-model.md."
         )
     print(draw(loaded.adapter, prompt, characters, temperature, seed))

@@ -76,6 +76,7 @@ def render(card: dict[str, Any]) -> str:
         f"{training['precision']}, seed {training['seed']} |",
         f"| time | {card['elapsed_s'] / 60:.0f} minutes on {card['n_threads']} CPU thread(s) |",
         f"| command | `{card['command']}` |",
+        *_before(card.get("started_from")),
         "",
         "Left out of the data: tests, `encodings/` and other generated tables. A file's part is "
         "decided by a hash of its path, so held-out files are held out under every Python version.",
@@ -121,9 +122,20 @@ def _windows(model: dict[str, Any], training: dict[str, Any]) -> str:
     if model["kind"] != "transformer":
         return "steps with carried state"
     repeated = training.get("repeated_share", 0.0)
-    return "characters" + (
-        f" of which {repeated:.0%} hold a piece of text twice" if repeated else ""
-    )
+    if not repeated:
+        return "characters"
+    random = training.get("random_share", 0.0)
+    pieces = f" ({random:.0%} of these pieces are random characters)" if random else ""
+    return f"characters of which {repeated:.0%} hold a piece of text twice{pieces}"
+
+
+def _before(first: dict[str, Any] | None) -> list[str]:
+    if first is None:
+        return []
+    return [
+        f"| went on from | `{first['command']}`: {first['training']['n_characters']:,} characters, "
+        f"Adam {first['training']['learning_rate']:g}, {first['elapsed_s'] / 60:.0f} minutes |"
+    ]
 
 
 def _units(units: list[dict[str, Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from interp.corpora.standard_library import describe, split_files, standard_libr
 from interp.errors import ModelError
 from interp.models.characters import CharacterModelConfig, build
 from interp.models.transformer import TransformerConfig
-from interp.models.weights import save_weights, weights_hash
+from interp.models.weights import load_into, read_weights, save_weights, weights_hash
 from interp.models.zoo import load_folder
 from interp.training.card import held_out_by_package, write_card
 from interp.training.loop import TrainingConfig, train
@@ -29,6 +30,7 @@ def train_character_model(
     command: str,
     *,
     source: Path | None = None,
+    start: Path | None = None,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     report_every: int = 200,
     overwrite: bool = False,
@@ -45,6 +47,9 @@ def train_character_model(
         The command line, for the card.
     source : Path, optional
         A folder of Python source; default the standard library.
+    start : Path, optional
+        A folder that training left: its weights are trained on, and its card says how they came
+        about.
     report : callable
         Called with each row of the log.
     report_every : int
@@ -62,7 +67,9 @@ def train_character_model(
     folder.mkdir(parents=True, exist_ok=True)
     files = standard_library(source)
     torch.manual_seed(training.seed)
-    adapter = build(model.to_dict())
+    adapter, before = build(model.to_dict()), None
+    if start is not None:
+        before = _start_from(adapter.module, start)
     encoded = {
         split: [adapter.encode(file.text)[0] for file in split_files(files, split)]
         for split in ("train", "validation")
@@ -79,8 +86,20 @@ def train_character_model(
         "n_threads": torch.get_num_threads(),
         "command": command,
     }
+    if before is not None:
+        card["started_from"] = before
     write_card(folder, card)
     return card
+
+
+def _start_from(module: torch.nn.Module, folder: Path) -> dict[str, Any]:
+    """Load the weights of a folder that training left; return how they came about."""
+    if not (folder / WEIGHTS).is_file() or not (folder / "card.json").is_file():
+        raise ModelError(f"{folder} holds no {WEIGHTS} and card.json: interp train leaves both.")
+    tensors = {name: value.float() for name, value in read_weights(folder / WEIGHTS).items()}
+    load_into(module, tensors, f"in {folder}")
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    return {name: card[name] for name in ("command", "training", "elapsed_s", "weights_hash")}
 
 
 def measure(folder: Path, files: list) -> dict[str, Any]:

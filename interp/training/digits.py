@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interp.corpora.digits import read_digits
 from interp.models.vision import VisionConfig
 from interp.training.fitting import FitConfig
 from interp.training.tasks import Measure, Task
 
-N_TEST = 450
 #: Mean brightness from which a patch counts as ink.
 INK = 0.25
-
-
-def read_digits(part: Literal["train", "test"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images and digits of one part, split at random once and for all.
-
-    Parameters
-    ----------
-    part : {"train", "test"}
-        1,347 and 450 images.
-
-    Returns
-    -------
-    images : ndarray (n_images, 8, 8) uint8
-        0 for paper, 255 for full ink.
-    digits : ndarray (n_images,) int64
-    """
-    from sklearn.datasets import load_digits
-
-    bundled = load_digits()
-    images = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
-    order = np.random.default_rng(0).permutation(len(images))
-    chosen = order[:N_TEST] if part == "test" else order[N_TEST:]
-    return images[chosen], bundled.target[chosen].astype(np.int64)
 
 
 class DigitTask(Task):

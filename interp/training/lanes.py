@@ -61,7 +61,11 @@ def lanes(
 
 
 def repeat_pieces(
-    batches: Iterator[tuple[Tensor, Tensor, Tensor]], share: float, rng: np.random.Generator
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
+    share: float,
+    rng: np.random.Generator,
+    random_share: float = 0.0,
+    random_ids: np.ndarray | None = None,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield `batches` with a piece of text repeated right behind itself in some of the rows.
 
@@ -77,6 +81,11 @@ def repeat_pieces(
     rng : numpy Generator
         Draws the rows, where a piece starts and its length, from an eighth of the window to a
         half.
+    random_share : float
+        Of the pieces, the share that is replaced by random tokens before it is repeated: there
+        nothing but the repetition itself tells how they go on.
+    random_ids : ndarray, optional
+        What random tokens are drawn from.
     """
     for inputs, targets, fresh in batches:
         window = inputs.shape[1]
@@ -86,6 +95,9 @@ def repeat_pieces(
             full = torch.cat([inputs[row], targets[row, -1:]])
             if (targets[row] == IGNORED).any():
                 continue  # the document ends inside this window
+            if random_ids is not None and rng.random() < random_share:
+                drawn = rng.choice(random_ids, length)
+                full[start : start + length] = torch.from_numpy(drawn)
             # Behind the second copy the text goes on as it did behind the first.
             full[start + length :] = full[start : window + 1 - length].clone()
             inputs[row], targets[row] = full[:-1], full[1:]

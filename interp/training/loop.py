@@ -27,7 +27,8 @@ class TrainingConfig:
 
     The rate warms up linearly for `n_warm_up` steps and then falls along a cosine to zero at
     `n_characters`, the number of characters seen in all. `repeated_share` of the windows hold a
-    piece of their text twice, for models that have no state (:func:`repeat_pieces`).
+    piece of their text twice, for models that have no state, and in `random_share` of those the
+    piece is random characters (:func:`repeat_pieces`).
     """
 
     n_characters: int = 60_000_000
@@ -39,6 +40,7 @@ class TrainingConfig:
     seed: int = 0
     precision: str = "float32"
     repeated_share: float = 0.0
+    random_share: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a JSON-able dictionary."""
@@ -83,7 +85,10 @@ def train(
     rng = np.random.default_rng(config.seed)
     batches = lanes(documents, config.n_lanes, config.window, rng)
     if config.repeated_share:
-        batches = repeat_pieces(batches, config.repeated_share, rng)
+        random_ids = np.arange(1, len(adapter.vocabulary)) if config.random_share else None
+        batches = repeat_pieces(
+            batches, config.repeated_share, rng, config.random_share, random_ids
+        )
     n_steps = max(1, config.n_characters // (config.n_lanes * config.window))
     log: list[dict[str, float]] = []
     state, running, started = None, [], time.monotonic()

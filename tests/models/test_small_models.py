@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from interp.corpora.digits import read_digits
 from interp.models import load, zoo
 from interp.models.weights import weights_hash
 from interp.training.alignment import argmax_paths, strict_share
 from interp.training.counting import closes, counting_unit
 from interp.training.dictionary import Entry
-from interp.training.digits import attention_on_ink, read_digits
+from interp.training.digits import attention_on_ink
 from interp.training.dyck import closing_accuracy, nested, states_and_depths
 from interp.training.flip_flop import pulses_and_bits
 from interp.training.induction import head_scores, tiled_blocks

@@ -176,3 +176,14 @@ def test_a_repeated_piece_stands_right_behind_itself(seed, window):
             assert len(back) == 1 and steps[back[0]] < 0  # one jump back, else the text as it was
             length = 1 - int(steps[back[0]])
             assert window // 8 <= length <= window // 2
+
+
+def test_a_model_with_a_longest_window_is_sampled_past_it():
+    shape = {"kind": "transformer", "n_layers": 1, "n_heads": 2, "n_embedding": 8}
+    torch.manual_seed(0)
+    adapter = build({**shape, "context_length": 12})
+    text = sample(adapter, "abcdefgh", 20, temperature=0)
+    assert text.startswith("abcdefgh") and len(text) == 28
+    ids = torch.from_numpy(adapter.encode(text[-13:-1])[0]).long()[None]
+    with torch.inference_mode():
+        assert adapter.vocabulary[int(adapter.module(ids)[0][0, -1].argmax())] == text[-1]
