@@ -11,7 +11,24 @@ import numpy as np
 import torch
 
 from interp.errors import CaptureError, CorpusError, RecordingError, StorageError
-from interp.extraction.batches import agreed_lengths, batch_hash, run_forward, to_device
+from interp.extraction.attention_batches import (
+    BatchMaps,
+    LengthsOf,
+    LoaderProbe,
+    LoaderSite,
+    batch_rows,
+    side_by_side,
+    with_units,
+)
+from interp.extraction.attention_costs import kept_text
+from interp.extraction.batches import (
+    agreed_lengths,
+    batch_hash,
+    checked_lengths,
+    row_lengths,
+    run_forward,
+    to_device,
+)
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
 from interp.extraction.engine import describe_sites, make_recorder
 from interp.extraction.estimate import Estimate
@@ -75,6 +92,7 @@ class BatchRun:
         self._dtype = storage_dtype(options.dtype)
         self._folder = options.output.with_name(options.output.name + ".parts")
         self._n_documents = 0
+        self._maps: dict[str, LoaderSite] = {}
 
     def record(self) -> Summary:
         """Record everything and return what was done; see :func:`interp.extraction.record`."""
@@ -87,8 +105,8 @@ class BatchRun:
             first = next(batches, None)
             if first is None:
                 raise CorpusError("The corpus is empty: it gives no batch.")
-            sites, n_positions = self._probe(first)
-            self._tell_estimate(sites, n_positions)
+            sites, lengths = self._probe(first)
+            self._tell_estimate(sites, lengths)
             parts = Parts(self._folder, self._parts_plan(sites))
             meter = Meter(0, parts.n_positions, self._display.advanced)
             before = parts.n_positions
@@ -137,16 +155,31 @@ class BatchRun:
             )
         shutil.rmtree(self._folder)
 
-    def _probe(self, batch: Any) -> tuple[dict[str, Any], int]:
-        """Run the first batch; return the sites that fired and its positions."""
-        with make_recorder(self._loaded, self._options.sites, self._options) as recorder:
-            self._forward(self._loaded.module, to_device(batch, self._options.device))
-            captured = recorder.take()
-            found = dict(recorder.sites)
-        sites = describe_sites(found, self._options.dtype, STREAM)
-        return sites, int(self._row_lengths(batch, captured, sites).sum())
+    def _probe(self, batch: Any) -> tuple[dict[str, Any], np.ndarray]:
+        """Run the first batch; return the sites that fired and the lengths of its rows."""
+        maps = LoaderProbe(batch_rows(batch), self._lengths_of(batch))
+        module, options = self._loaded.module, self._options
+        with make_recorder(self._loaded, options.sites, options, maps) as recorder:
+            self._forward(module, to_device(batch, options.device))
+            captured = side_by_side(recorder.take())
+            found = {name: site for name, site in recorder.sites.items() if name in captured}
+        sites = describe_sites(with_units(found, captured), options.dtype, STREAM)
+        self._maps = maps.sites(options, bool(sites), STREAM)
+        if sites:
+            return sites, self._row_lengths(batch, captured, sites)
+        return sites, next(iter(self._maps.values())).lengths(maps.lengths)
 
-    def _tell_estimate(self, sites: dict[str, Any], n_positions: int) -> None:
+    def _lengths_of(self, batch: Any) -> LengthsOf:
+        """Return what tells the real steps of each row of a batch while the model runs."""
+
+        def lengths_of(n_rows: int, n_steps: int) -> np.ndarray:
+            if self._lengths is not None:
+                return checked_lengths(self._lengths(batch), n_rows, n_steps)
+            return row_lengths(batch, n_rows, n_steps, None)
+
+        return lengths_of
+
+    def _tell_estimate(self, sites: dict[str, Any], lengths: np.ndarray) -> None:
         """Tell the size where the number of batches is known, and refuse a disk too small."""
         try:
             n_batches = len(self._batches)  # type: ignore[arg-type]
@@ -154,7 +187,9 @@ class BatchRun:
             self._display.said("The corpus does not tell its length; recording until it ends.")
             return
         units = sum(site.n_units for site in sites.values())
-        size = n_batches * n_positions * units * np.dtype(self._options.dtype).itemsize
+        n_positions = int(lengths.sum())
+        size = n_positions * units * np.dtype(self._options.dtype).itemsize
+        size = n_batches * (size + sum(known.n_bytes(lengths) for known in self._maps.values()))
         self._display.estimated(
             Estimate(n_batches, n_batches * n_positions, len(sites), units, size, None)
         )
@@ -166,16 +201,21 @@ class BatchRun:
             raise StorageError(
                 f"The disk has {size_text(free)} free; this needs about "
                 f"{size_text(2 * size)} ({size_text(size)}, twice until it is complete). "
-                "Record fewer sites, or onto another disk."
+                "Record fewer sites"
+                + (", less of attention (attention='top-p:0.95' or 'stats')" if self._maps else "")
+                + ", or onto another disk."
             )
 
     def _parts_plan(self, sites: dict[str, Any]) -> dict[str, Any]:
         described = {name: {"n_units": s.n_units, "per": s.per} for name, s in sites.items()}
-        return {
+        plan = {
             "model": self._loaded.weights_hash,
             "dtype": self._options.dtype,
             "sites": described,
         }
+        if self._maps:
+            plan["attention"] = {name: known.to_dict() for name, known in self._maps.items()}
+        return plan
 
     def _run(
         self,
@@ -192,9 +232,12 @@ class BatchRun:
             return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
-            with make_recorder(self._loaded, sites, self._options) as recorder:
+            maps = BatchMaps(self._maps, thread.submit)
+            asked = [*sites, *self._maps]
+            with make_recorder(self._loaded, asked, self._options, maps) as recorder:
                 for batch in _chain(start, left):
-                    self._step(batch, recorder, sites, parts, thread)
+                    maps.begin(batch_rows(batch), self._lengths_of(batch), self._n_documents)
+                    self._step(batch, recorder, sites, parts, thread, maps)
         finally:
             thread.finish()
 
@@ -221,10 +264,16 @@ class BatchRun:
         sites: dict[str, Any],
         parts: Parts,
         thread: WriterThread,
+        maps: BatchMaps,
     ) -> None:
         self._forward(self._loaded.module, to_device(batch, self._options.device))
-        captured = recorder.take()
-        lengths = self._row_lengths(batch, captured, sites)
+        captured = side_by_side(recorder.take())
+        maps.end()
+        lengths = maps.lengths
+        if sites:
+            lengths = self._row_lengths(batch, captured, sites)
+            maps.agree(lengths)
+        assert lengths is not None
         names = self._row_names(batch, len(lengths))
         values = {
             name: self._stored(sites[name], part.values, lengths, names)
@@ -275,10 +324,17 @@ class BatchRun:
             if ours
             else RecordingWriter.create(output, plan, overwrite=self._options.overwrite)
         )
+        lengths = np.diff(plan.stream[STREAM].document_start)
+        maps = [parts.maps.read(known, lengths) for known in self._maps.values()]
         with writer:
-            for segment in range(writer.done_segments, len(plan.segments[STREAM])):
+            for segment in range(len(plan.segments[STREAM])):
+                pieces = [next(each) for each in maps]
+                if segment < writer.done_segments:
+                    continue
                 for name in sites:
                     writer.write(name, segment, parts.read(name, *writer.rows(name, segment)))
+                for piece in pieces:
+                    piece.write(writer)
                 writer.commit(segment + 1)
             writer.complete()
         return Summary(
@@ -291,22 +347,36 @@ class BatchRun:
             duration_s=meter.elapsed_s,
             rate=meter.rate,
             n_resumed=before,
+            attention=kept_text(plan.attention, 0, 0),
         )
 
     def _plan(self, parts: Parts, sites: dict[str, Any]) -> RecordingPlan:
         lengths = [length for record in parts.records for length in record.lengths]
         names = [name for record in parts.records for name in record.names]
-        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        edges = np.append(np.arange(0, start[-1], _BLOCK), start[-1])
+        real = np.array(lengths, np.int64)
+        starts = {STREAM: _starts(real)}
+        for known in self._maps.values():
+            starts.setdefault(known.site.stream, _starts(known.lengths(real)))
+        # Where there are maps a segment is a document.
+        edges = starts if self._maps else {STREAM: _blocks(int(starts[STREAM][-1]))}
         digest = batch_hash([record.hash for record in parts.records])
         return RecordingPlan(
-            streams=[StreamPlan(STREAM, names, start)],
+            streams=[StreamPlan(name, names, start) for name, start in starts.items()],
             sites=sites,
-            segments=np.stack([edges[:-1], edges[1:]], axis=1),
+            segments={name: np.stack([at[:-1], at[1:]], axis=1) for name, at in edges.items()},
+            attention={name: known.plan(real) for name, known in self._maps.items()},
             provenance=collect(self._loaded, self._options, "batches", digest),
             schedule={"kind": "batches"},
             nonfinite=self._options.nonfinite,
         )
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _blocks(n_positions: int) -> np.ndarray:
+    return np.append(np.arange(0, n_positions, _BLOCK), n_positions)
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -14,13 +14,15 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interp.errors import RecordingError
+from interp.extraction.map_parts import MapParts
+from interp.storage import schema
 from interp.storage.rawio import open_locked
 
 _PLAN = "plan.json"
@@ -40,11 +42,14 @@ class BatchRecord:
         Positions of each of its rows.
     names : list of str
         Document name of each row.
+    sizes : dict of str to int
+        Bytes that it added to each file of attention.
     """
 
     hash: str
     lengths: list[int]
     names: list[str]
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 class Parts:
@@ -58,7 +63,7 @@ class Parts:
         Created where it does not exist.
     plan : dict
         What a resumed run must find unchanged (JSON), with ``"sites"``: n_units and ``per`` of
-        each site by name, and ``"dtype"``.
+        each site by name, and ``"dtype"``; and ``"attention"``, the attention sites by name.
 
     Raises
     ------
@@ -70,6 +75,7 @@ class Parts:
         self.folder = folder
         self._sites: Mapping[str, Any] = plan["sites"]
         self._dtype = np.dtype(plan["dtype"])
+        self.maps = MapParts(folder, list(plan.get("attention", ())))
         folder.mkdir(exist_ok=True)
         self._lock = open_locked(folder / "lock", str(folder), create=True)
         try:
@@ -102,6 +108,25 @@ class Parts:
         del segment_index
         self._files[site].write(np.ascontiguousarray(values, self._dtype).data)
 
+    def write_attention(
+        self, site: str, segment_index: int, weights: np.ndarray, first_row: int = 0
+    ) -> None:
+        """Append the full maps of one document."""
+        assert first_row == 0
+        self.maps.append(site, segment_index, {schema.WEIGHTS: weights})
+
+    def write_attention_edges(
+        self, site: str, segment_index: int, edges: Mapping[str, np.ndarray]
+    ) -> None:
+        """Append the largest weights of one document."""
+        self.maps.append(site, segment_index, edges)
+
+    def write_attention_statistics(
+        self, site: str, segment_index: int, values: Mapping[str, np.ndarray]
+    ) -> None:
+        """Append statistics of one document."""
+        self.maps.append(site, segment_index, values)
+
     def write_predictions(
         self,
         segment_index: int,
@@ -114,12 +139,14 @@ class Parts:
 
     def commit(self, done_segments: int) -> None:
         """Put all announced batches whose documents lie before `done_segments` into the log."""
-        for file in self._files.values():
+        for file in [*self._files.values(), *self.maps.files()]:
             file.flush()
             os.fsync(file.fileno())
         done = self.done_segments
         while self._pending and done + len(self._pending[0].lengths) <= done_segments:
             record = self._pending.popleft()
+            rows = range(done, done + len(record.lengths))
+            record = replace(record, sizes=self.maps.take_sizes(rows))
             done += len(record.lengths)
             self.records.append(record)
             self._log.write(json.dumps(record.__dict__) + "\n")
@@ -136,7 +163,7 @@ class Parts:
 
     def close(self) -> None:
         """Let the folder go; what was committed can be resumed."""
-        for file in [*self._files.values(), self._log]:
+        for file in [*self._files.values(), *self.maps.files(), self._log]:
             try:
                 file.close()
             except OSError:
@@ -181,9 +208,13 @@ class Parts:
 
     def _cut(self) -> None:
         rows = {"position": self.n_positions, "call": sum(len(r.lengths) for r in self.records)}
-        for site, description in self._sites.items():
-            size = rows[description["per"]] * description["n_units"] * self._dtype.itemsize
-            path = self.file(site)
+        sizes = {
+            self.file(site): rows[described["per"]] * described["n_units"] * self._dtype.itemsize
+            for site, described in self._sites.items()
+        }
+        for path in self.folder.glob("attention*.bin"):
+            sizes[path] = sum(record.sizes.get(path.name, 0) for record in self.records)
+        for path, size in sizes.items():
             there = path.stat().st_size if path.exists() else 0
             if there < size:
                 raise RecordingError(

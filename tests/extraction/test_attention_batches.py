@@ -1,0 +1,164 @@
+"""`record` of batches with attention: padding, unknown lengths, windows, resuming."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import interp
+from interp.errors import InterpError
+from interp.extraction.stopping import Interrupted
+
+NAME = "layers.1.self_attn/attention"
+
+
+@pytest.fixture(autouse=True)
+def no_word_of_the_fast_path():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def encoder():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+
+
+def padded(lengths, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    batches = []
+    for group in lengths:
+        x = torch.randn(len(group), max(group), 16, generator=rng)
+        batches.append({"x": x, "lengths": torch.tensor(group)})
+    return batches
+
+
+def forward(model, batch):
+    mask = torch.arange(batch["x"].shape[1]) >= batch["lengths"][:, None]
+    return model(batch["x"], src_key_padding_mask=mask)
+
+
+LENGTHS = [[5, 9, 1], [7, 7], [2, 3, 6]]
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.9", "stats"])
+def test_padded_batches_are_their_rows_alone(tmp_path, form):
+    model, batches = encoder(), padded(LENGTHS)
+    sites = ["**/attention", "**/query", "layers.0/output"]
+    options = {"sites": sites, "dtype": "float32", "attention_dtype": "float32"}
+    interp.record(model, batches, tmp_path / "a.h5", forward=forward, attention=form, **options)
+    rows = [
+        {"x": batch["x"][i : i + 1, :n], "lengths": torch.tensor([n])}
+        for batch in batches
+        for i, n in enumerate(batch["lengths"].tolist())
+    ]
+    interp.record(model, rows, tmp_path / "b.h5", forward=forward, attention=form, **options)
+    with interp.open(tmp_path / "a.h5") as found, interp.open(tmp_path / "b.h5") as alone:
+        assert found.verify().ok
+        assert found.streams["text"].document_start.tolist() == [0, 5, 14, 15, 22, 29, 31, 34, 40]
+        query = found["layers.1.self_attn/query"]
+        assert found.sites["layers.1.self_attn/query"].n_heads == 2
+        np.testing.assert_allclose(query[:], alone["layers.1.self_attn/query"][:], atol=1e-5)
+        for name, site in found.attention_sites.items():
+            assert site.keys == "document"
+            for what, values in alone.attention_statistics(name).items():
+                if what != "kept":
+                    close = found.attention_statistics(name)[what][:]
+                    np.testing.assert_allclose(
+                        close, values[:], atol=0.1 if form != "stats" else 1e-4
+                    )
+            for document in range(8 if form == "full" else 0):
+                expected = alone.attention(name, document)
+                np.testing.assert_allclose(found.attention(name, document), expected, atol=1e-6)
+
+
+def test_a_model_that_does_not_mask_padding_is_refused(tmp_path):
+    with pytest.raises(InterpError, match=r"attends to padding in position 0 of document 0"):
+        interp.record(
+            encoder(), padded(LENGTHS), tmp_path / "a.h5", sites=["**/attention"],
+            forward=lambda model, batch: model(batch["x"]),
+        )  # fmt: skip
+
+
+def test_unknown_lengths_mean_whole_rows(tmp_path):
+    batches = [torch.randn(3, 6, 16), torch.randn(2, 4, 16)]
+    summary = interp.record(encoder(), batches, tmp_path / "a.h5", sites=["**/attention"])
+    assert "2 attention sites with 4 heads: full maps as float16" in str(summary)
+    with interp.open(tmp_path / "a.h5") as recording:
+        assert not recording.sites
+        assert recording.attention(NAME, 2).shape == (2, 6, 6)
+        assert recording.attention(NAME, 3).shape == (2, 4, 4)
+        np.testing.assert_allclose(recording.attention(NAME, 4).sum(-1), 1, atol=2e-3)
+
+
+class Windowed(nn.Module):
+    """Self-attention inside windows, as Swin has it: windows are rows of the batch."""
+
+    def __init__(self, window):
+        super().__init__()
+        self.window = window
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x):
+        batch, n, width = x.shape
+        parts = self.qkv(x).view(batch * n // self.window, self.window, 3, 2, 4)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        mixed = torch.softmax(query @ key.transpose(-2, -1), -1) @ value
+        return mixed.transpose(1, 2).reshape(batch, n, width)
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.8"])
+def test_windows_are_stored_with_their_key_range(tmp_path, form):
+    torch.manual_seed(0)
+    model = nn.Sequential(Windowed(4), Windowed(6)).eval()
+    batches = [torch.randn(2, 12, 8) for _ in range(2)]
+    interp.record(model, batches, tmp_path / "a.h5", sites=["**/attention"], attention=form)
+    with torch.no_grad(), interp.Recorder(model, sites="**/attention") as recorder:
+        model(batches[1])
+    with interp.open(tmp_path / "a.h5") as recording:
+        assert recording.verify().ok
+        for name, window in (("0/attention", 4), ("1/attention", 6)):
+            maps = recorder[name].numpy().reshape(2, 12 // window, 2, window, window)
+            assert recording.key_range(name, 0)[[0, window]].tolist() == [
+                [0, window],
+                [window, 2 * window],
+            ]
+            found = recording.attention(name, 3)
+            for i in range(12 // window):
+                part = slice(i * window, (i + 1) * window)
+                if form == "full":
+                    np.testing.assert_allclose(found[:, part, part], maps[1, i], atol=3e-4)
+                assert np.all(found[:, part, part].sum(-1) >= 0.79)
+                found[:, part, part] = 0
+            assert not found.any()
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.9", "stats"])
+def test_a_stopped_run_of_batches_continues_to_equal_maps(tmp_path, form):
+    batches = padded([[3, 5], [4], [6, 2], [1, 1], [7]])
+    options = {"sites": ["**/attention", "layers.0/output"], "attention": form}
+    options |= {"commit_interval_s": 0.0}
+    calls = iter(range(4))
+
+    def stopping(model, batch):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return forward(model, batch)
+
+    path = tmp_path / "a.h5"
+    with pytest.raises(Interrupted):
+        interp.record(encoder(), batches, path, forward=stopping, **options)
+    # Bytes of a batch that was not finished stand behind what the log tells of.
+    for file in (tmp_path / "a.h5.parts").glob("attention*.bin"):
+        with open(file, "ab") as stream:
+            stream.write(b"rest of an interrupted batch")
+    interp.record(encoder(), batches, path, forward=forward, resume=True, **options)
+    interp.record(encoder(), batches, tmp_path / "b.h5", forward=forward, **options)
+    with interp.open(path) as found, interp.open(tmp_path / "b.h5") as whole:
+        assert found.fingerprint == whole.fingerprint
+        assert found.verify().ok
