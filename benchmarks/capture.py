@@ -3,7 +3,10 @@
 Every round runs the contenders one after the other, and the ratio is the median over rounds, so
 that a busy machine slows all of them alike. A round of a small model is several forwards, with the
 recorder opened once and emptied after each. Batches have the 256 steps of an extraction's window,
-fewer where they would be large. ``python -m benchmarks.capture [--quick]`` prints JSON.
+fewer where they would be large. Beside each ratio stands the one of the fastest rounds
+(``..._least``), which other work on the machine disturbs least; and for one layer ``bare``, the
+forward and the arithmetic of the signals without a recorder. The bars are held to the medians.
+``python -m benchmarks.capture [--quick]`` prints JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.capture import Recorder
+from interp.capture.reconstruction import Weights, lstm_signals
+from interp.capture.steps import Alike, Steps
+from interp.sites import CELL, LSTM_GATES
 
 BARS = {
     "capture_six_signals": "≤ 1.05 × the best of a step loop and 2.6 × the plain forward",
@@ -77,6 +83,21 @@ def interleaved(
     return seconds
 
 
+def bare_signals(model: nn.LSTM, data: Tensor) -> dict[str, Tensor]:
+    """Return cells and gates of an LSTM of one layer by the recorder's arithmetic alone."""
+    n_steps, batch, _ = data.shape
+    zeros = torch.zeros(batch, model.hidden_size)
+    hidden = model(data)[0].view(n_steps * batch, -1)
+    rows, steps = data.view(n_steps * batch, -1), Steps(Alike(batch, n_steps))
+    weights = Weights.of(model._flat_weights, True)
+    return lstm_signals(rows, hidden, [zeros, zeros], weights, steps, (CELL, *LSTM_GATES))
+
+
+def least_ratio(seconds: dict[str, list[float]], name: str, to: str) -> float:
+    """Return the time of one contender's fastest round over that of another's."""
+    return min(seconds[name]) / min(seconds[to])
+
+
 def ratio(seconds: dict[str, list[float]], name: str, to: str) -> float:
     """Return the median over rounds of one contender's time over another's."""
     return statistics.median(a / b for a, b in zip(seconds[name], seconds[to], strict=True))
@@ -118,9 +139,13 @@ def _case(layers: int, units: int, batch: int, n_steps: int, budget_s: float) ->
     }
     if batch == 1 and n_steps > 1000:
         del contenders["loop"]
+    if layers == 1:
+        contenders["bare"] = repeated(lambda: bare_signals(model, data))
     with torch.no_grad():
         seconds = interleaved(contenders, budget_s)
     found = {name: round(ratio(seconds, name, "plain"), 3) for name in contenders}
+    for name in ("six", "hidden"):
+        found[f"{name}_least"] = round(least_ratio(seconds, name, "plain"), 3)
     found["plain_ms"] = round(statistics.median(seconds["plain"]) / n_forwards * 1e3, 2)
     found["n_steps"] = n_steps
     if "loop" in contenders:

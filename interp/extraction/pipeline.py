@@ -120,6 +120,7 @@ class WriterThread:
         commit_interval_s: float = 5.0,
         on_written: Callable[[int], None] | None = None,
     ) -> None:
+        give_back()  # what the preparation took, before the run's own buffers are made
         self._writer = writer
         self._interval_s = commit_interval_s
         self._on_written = on_written or (lambda n_positions: None)

@@ -69,7 +69,7 @@ class SparseFile(io.RawIOBase):
         run: list[bytearray] = []
         for number in sorted(self._pages):
             run.append(self._pages[number])
-            if number + 1 not in self._pages or len(run) == 256:
+            if number + 1 not in self._pages or len(run) == 16:
                 offset = (number + 1 - len(run)) * _PAGE
                 yield offset, b"".join(run)[: self.size - offset]
                 run = []
