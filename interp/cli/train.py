@@ -83,6 +83,12 @@ def transformer(
     repeated: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of windows that hold a piece twice.")
     ] = 0.0,
+    random: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of those pieces: random characters.")
+    ] = 0.0,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a trained model to go on from.")
+    ] = None,
     characters: Characters = 3e7,
     lanes: Lanes = 32,
     learning_rate: Rate = 2e-3,
@@ -111,8 +117,9 @@ def transformer(
         seed=seed,
         precision=precision.value,
         repeated_share=repeated,
+        random_share=random,
     )
-    _characters(output, model, training, threads, source, report_every, overwrite)
+    _characters(output, model, training, threads, source, report_every, overwrite, start)
 
 
 Steps = Annotated[int | None, typer.Option(min=1, help="Batches; default: as the bundled model.")]
@@ -190,6 +197,7 @@ def _characters(
     source: Path | None,
     report_every: int,
     overwrite: bool,
+    start: Path | None = None,
 ) -> None:
     from interp.training.characters import train_character_model
 
@@ -209,6 +217,7 @@ def _characters(
         training,
         _command_line(),
         source=source,
+        start=start,
         report=report,
         report_every=report_every,
         overwrite=overwrite,

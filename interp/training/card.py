@@ -94,6 +94,7 @@ def render(card: dict[str, Any]) -> str:
             f"| {row['n_files']} |"
         )
     lines += ["", *_units(card.get("units", [])), *_causes(card.get("causes", []))]
+    lines += _heads(card.get("heads"))
     if sample := card.get("sample"):
         lines += ["## A sample", "", "```python", sample, "```", ""]
     return "\n".join(lines)
@@ -161,6 +162,36 @@ def _units(units: list[dict[str, Any]]) -> list[str]:
             f"| {row['auroc']:.3f} | {low:.3f} to {high:.3f} "
             f"| {row['average_precision']:.3f} ({row['base_rate']:.3f}) "
             f"| {row['null_95']:.3f} | {row['auroc_of_best_32']:.3f} |"
+        )
+    return [*lines, ""]
+
+
+def _heads(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    lines = [
+        "## What its heads do",
+        "",
+        f"On {found['n_documents']} documents of random characters in which one block comes twice "
+        "after a random gap: the attention from a character of the second block to the one that "
+        "followed it in the first (prefix matching, Olsson et al. 2022), and what equal weights "
+        "and the same places without a repetition give. A head is called an induction head from "
+        f"{found['parameters']['threshold']:g} on: {len(found['induction_heads'])} of "
+        f"{found['n_heads']} are. The second block is continued with {found['accuracy']:.1%} of "
+        f"its characters right, {found['loss']:.2f} nats; fresh ones there with "
+        f"{found['control_accuracy']:.1%}, {found['control_loss']:.2f} nats.",
+        "",
+        "| head | prefix matching | 95 % interval | equal weights | no repetition | previous "
+        "character | copying |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found["heads"]:
+        score = row["prefix_matching"]
+        low, high = score["interval"]
+        copying = "" if row["copying"] is None else f"{row['copying']:+.2f}"
+        lines.append(
+            f"| `{row['head']}` | {score['value']:.3f} | {low:.3f} to {high:.3f} "
+            f"| {score['chance']:.3f} | {row['control']:.3f} | {row['previous']:.3f} | {copying} |"
         )
     return [*lines, ""]
 

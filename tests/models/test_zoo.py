@@ -14,10 +14,12 @@ from interp.training.tasks import TASKS
 
 #: Bits per character on held-out files.
 BARS = {"code-lstm": 1.5, "code-gru": 1.6, "code-rnn": 1.9, "code-lstm-small": 2.0}
+TRANSFORMER = "code-transformer"
+LOSSES = BARS | {TRANSFORMER: 1.5}
 
 
 def test_all_models_are_shipped():
-    assert zoo.names() == sorted({*BARS, *TASKS})
+    assert zoo.names() == sorted({*LOSSES, *TASKS})
 
 
 @pytest.mark.parametrize("name", BARS)
@@ -33,7 +35,7 @@ def test_card_and_weights_belong_together(name):
     assert card["units"][0]["unit"] in readable and card["command"] in readable
 
 
-@pytest.mark.parametrize("name", BARS)
+@pytest.mark.parametrize("name", LOSSES)
 def test_the_card_states_the_loss_that_the_weights_have(name):
     card = zoo.card(name)
     package = "unittest" if card["data"]["python"] == platform.python_version() else None
@@ -44,7 +46,26 @@ def test_the_card_states_the_loss_that_the_weights_have(name):
         assert measured["bits_per_character"] == pytest.approx(stated, abs=2e-3)
     else:
         # Another Python has other text in the same files.
-        assert measured["bits_per_character"] < BARS[name] + 0.6
+        assert measured["bits_per_character"] < LOSSES[name] + 0.6
+
+
+def test_the_transformer_has_an_induction_head_and_says_which():
+    from probes.heads.induction import detect_induction
+
+    card = zoo.card(TRANSFORMER)
+    weights = zoo.folder(TRANSFORMER) / "model.safetensors"
+    loaded = load(f"zoo:{TRANSFORMER}")
+    assert weights.stat().st_size == card["size_bytes"] <= 8e6
+    assert weights_hash(loaded.module) == card["weights_hash"]
+    stated = card["heads"]["heads"][0]
+    assert stated["is_induction"] and stated["prefix_matching"]["value"] >= 0.5
+    report = detect_induction(loaded.adapter, n_documents=12, n_resamples=50, seed=7)
+    assert report.heads[0].head == stated["head"]
+    assert report.heads[0].prefix_matching.value == pytest.approx(
+        stated["prefix_matching"]["value"], abs=0.08
+    )
+    readable = (zoo.folder(TRANSFORMER) / "MODEL_CARD.md").read_text()
+    assert stated["head"] in readable and card["started_from"]["command"] in readable
 
 
 def test_what_the_lstm_writes_looks_like_python():
