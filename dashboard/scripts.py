@@ -41,10 +41,23 @@ SCRIPTS = [
     "attention_steps.js",
     "attention_patches.js",
     "attention_page.js",
+    "search.js",
+    "contexts.js",
+    "chart.js",
+    "finding_figures.js",
+    "dynamics_figures.js",
+    "findings.js",
     "documents.js",
     "overview.js",
     "messages.js",
     "glue.js",
 ]
 
-STYLES = ["theme.css", "frame.css", "coloured_text.css", "views.css", "attention.css"]
+STYLES = [
+    "theme.css",
+    "frame.css",
+    "coloured_text.css",
+    "views.css",
+    "attention.css",
+    "findings.css",
+]

@@ -68,6 +68,18 @@ class Attention(NativeComponent):
     """All heads of a document, and one head in several forms."""
 
 
+class Search(NativeComponent):
+    """From a concept or selected text to units."""
+
+
+class Contexts(NativeComponent):
+    """Places where the chosen unit is high, low, in the middle, and anywhere."""
+
+
+class Findings(NativeComponent):
+    """Results that lie beside the recording."""
+
+
 class Overview(NativeComponent):
     """What is in the recording and where it comes from."""
 

@@ -56,7 +56,7 @@
     const { background, missing } = PALETTES[theme];
     if (Number.isNaN(place)) return missing;
     const end = ENDS[/** @type {'light'} */ (theme)];
-    return /** @type {[number, number, number]} */ (background.map((from, i) => Math.round(from + place * (end[i] - from))));
+    return /** @type {[number, number, number]} */ (background.map((/** @type {number} */ from, /** @type {number} */ i) => Math.round(from + place * (end[i] - from))));
   }
 
   const isOpen = () => selection.get().view === 'attention' && !!selection.get().about;
@@ -167,9 +167,9 @@
   function settleHead() {
     const { attention, asite, head } = selection.get();
     if (!attention || !attention.sites.length) return;
-    let site = siteNamed(asite);
-    if (asite !== null && !site) selection.report(`This recording has no attention site “${asite}”.`);
-    site = site || attention.sites[0];
+    const named = siteNamed(asite);
+    if (asite !== null && !named) selection.report(`This recording has no attention site “${asite}”.`);
+    const site = named || attention.sites[0];
     if (head !== null && head >= site.nHeads) selection.report(`Head ${head} does not exist: ${site.name} has heads 0 to ${site.nHeads - 1}.`);
     selection.set({ asite: site.name, head: Math.min(head === null ? 0 : head, site.nHeads - 1) });
   }

@@ -30,7 +30,9 @@
     constructor(/** @type {HTMLElement} */ root) {
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
-      /** @type {{name: string, edges: any[], reached: Uint8Array[]}|null} */ this.shown = null;
+      this.stepX = this.stepY = 1; // CSS pixels
+      /** @type {any} */ this.found = null;
+      /** @type {any} {name, edges, reached} */ this.shown = null;
       this.stops = [selection.subscribe(KEYS, () => this.draw())];
       const observer = new ResizeObserver(() => this.draw());
       observer.observe(root);

@@ -35,6 +35,7 @@
     constructor(/** @type {HTMLElement} */ root) {
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      this.factor = 1;
       this.canvas.addEventListener('mousemove', (event) => this.told(event, false));
       this.canvas.addEventListener('click', (event) => this.told(event, true));
       this.canvas.addEventListener('mouseleave', () => selection.set({ hoverCell: null, hoverPos: null }));

@@ -181,7 +181,7 @@
     const shown = attention.shownHead();
     if (!shown) return null;
     const row = headGrid && headGrid.heads.find((/** @type {any} */ head) => head.site === shown.site.name && head.head === shown.head);
-    const numbers = attention.METRICS.map((/** @type {'entropy'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
+    const numbers = attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
       h('dt', null, METRIC_TEXT[metric][0]), h('dd', null, row ? formatValue(row[metric], metric === 'distance' ? 1 : 2) : '–')));
     return h('div', { className: 'head-card' },
       h('h2', null, `Head ${shown.head}`, h('span', { className: 'quiet head-site', title: shown.site.name }, shown.site.module)),
@@ -191,7 +191,7 @@
 
   function HeadTools() {
     const { order, tint } = useSelection(['order', 'tint']);
-    const options = attention.METRICS.map((/** @type {'entropy'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]));
+    const options = attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]));
     const set = (/** @type {string} */ key) => (/** @type {any} */ event) => selection.set({ [key]: event.target.value }, { push: true });
     return h('div', { className: 'bar' },
       h('label', { className: 'inline' }, 'Sort', h('select', { value: order, onChange: set('order') }, h('option', { value: 'model' }, 'layers × heads'), options)),

@@ -33,6 +33,7 @@
     constructor(/** @type {HTMLElement} */ root) {
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      this.width = 0;
       this.cache = new interp.LruMap(60);
       this.stops = [selection.subscribe(KEYS, () => this.draw())];
       const observer = new ResizeObserver(() => this.draw());
@@ -56,8 +57,8 @@
       let found = this.cache.get(name);
       if (!found) {
         found = edgesByMass(map.weights, map.queries, map.keys, mass, {
-          skipKey: (k) => interp.isHiddenToken(keyPlace, k, bare),
-          skipQuery: (q) => interp.isHiddenToken(place, q, bare),
+          skipKey: (/** @type {number} */ k) => interp.isHiddenToken(keyPlace, k, bare),
+          skipQuery: (/** @type {number} */ q) => interp.isHiddenToken(place, q, bare),
         });
         this.cache.set(name, found);
       }
@@ -74,7 +75,7 @@
       if (maps.some((/** @type {any} */ map) => !map)) return;
       const drawn = heads.map((/** @type {number} */ head, /** @type {number} */ i) => ({ head, edges: this.edges(shown.site, head, maps[i]) }));
       this.paint(drawn, place, keyPlace);
-      const total = drawn.reduce((sum, { edges }) => ({ shown: sum.shown + edges.shown, possible: sum.possible + edges.possible, mass: sum.mass + edges.mass / drawn.length }), { shown: 0, possible: 0, mass: 0 });
+      const total = drawn.reduce((/** @type {any} */ sum, /** @type {any} */ { edges }) => ({ shown: sum.shown + edges.shown, possible: sum.possible + edges.possible, mass: sum.mass + edges.mass / drawn.length }), { shown: 0, possible: 0, mass: 0 });
       const before = selection.get().edgeCount;
       if (!before || before.shown !== total.shown || before.possible !== total.possible) selection.set({ edgeCount: total });
       this.root.dataset.painted = `${shown.site.name}:${heads.join(',')}|${total.shown}`;

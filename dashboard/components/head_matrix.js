@@ -21,6 +21,8 @@
     constructor(/** @type {HTMLElement} */ root) {
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      this.cell = 1; // CSS pixels
+      /** @type {any} */ this.map = null;
       this.overlay = /** @type {HTMLElement} */ (root.querySelector('.matrix-overlay'));
       this.stops = [selection.subscribe(KEYS, () => this.draw()), selection.subscribe(['hoverCell', 'hoverPos'], () => this.drawCursor())];
       const observer = new ResizeObserver(() => this.draw());
@@ -137,6 +139,7 @@
     drawCursor() {
       const { hoverCell, pos, key, place, keyPlace } = selection.get();
       if (!place || !keyPlace || !this.map) return;
+      /** @type {any[][]} */
       const boxes = [];
       const { cell } = this;
       const band = (/** @type {number|null} */ index, /** @type {boolean} */ isQuery, /** @type {string} */ name) => {

@@ -39,10 +39,10 @@
     const product = steps.query.map((/** @type {number} */ value, /** @type {number} */ i) => value * steps.keys[key][i]);
     const limit = Math.max(1e-6, ...[...steps.query, ...steps.keys[key]].map(Math.abs));
     const most = Math.max(1e-6, ...product.map(Math.abs));
-    const order = steps.weight.map((/** @type {number} */ w, /** @type {number} */ k) => [w, k]).filter(([w]) => w > 0).sort((a, b) => b[0] - a[0]);
+    const order = steps.weight.map((/** @type {number} */ w, /** @type {number} */ k) => [w, k]).filter((/** @type {number[]} */ [w]) => w > 0).sort((/** @type {number[]} */ a, /** @type {number[]} */ b) => b[0] - a[0]);
     const listed = order.slice(0, SHOWN);
-    if (!listed.some(([, k]) => k === key)) listed.push([steps.weight[key], key]);
-    const rest = order.slice(SHOWN).reduce((sum, [w]) => sum + w, 0);
+    if (!listed.some((/** @type {number[]} */ [, k]) => k === key)) listed.push([steps.weight[key], key]);
+    const rest = order.slice(SHOWN).reduce((/** @type {number} */ sum, /** @type {number[]} */ [w]) => sum + w, 0);
     const choose = (/** @type {number} */ k) => selection.set({ key: keyPlace.first + keyPlace.start + k }, { push: true });
     const name = (/** @type {any} */ where, /** @type {number} */ i) => interp.visible(where.tokens[i]);
     return h('div', { className: 'steps' },
@@ -54,7 +54,7 @@
         h('p', { className: 'step-sum' }, h('b', null, `q · k = ${formatValue(steps.dot[key], 3)}`), `, times 1/√${steps.query.length} = ${formatValue(steps.scale, 4)} gives the score `, h('b', { 'data-score': steps.score[key] }, formatValue(steps.score[key], 3)))),
       h('section', null, h('h3', null, '3 · softmax over all keys in sight'),
         h('table', { className: 'table steps-table' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'key'), h('th', { scope: 'col', className: 'number' }, 'score'), h('th', { scope: 'col' }, 'weight'))),
-          h('tbody', null, listed.map(([w, k]) => h(Row, { key: k, token: keyPlace.tokens[k], isChosen: k === key, score: steps.score[k], weight: w, onClick: () => choose(k) })))),
+          h('tbody', null, listed.map((/** @type {number[]} */ [w, k]) => h(Row, { key: k, token: keyPlace.tokens[k], isChosen: k === key, score: steps.score[k], weight: w, onClick: () => choose(k) })))),
         h('p', { className: 'quiet' }, order.length > SHOWN ? `${order.length - SHOWN} more keys share ${(100 * rest).toFixed(1)} %. ` : '',
           steps.error < 0.005 ? `Softmax of these scores equals the recorded weights (largest difference ${steps.error.toExponential(1)}).`
             : `Softmax of these scores differs from the recorded weights by up to ${steps.error.toFixed(3)}: this model adds something to its scores (a position bias, a cap, another scale) that is not shown here.`)));

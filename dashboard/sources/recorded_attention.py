@@ -75,11 +75,11 @@ class RecordedAttention:
     def image_streams(self) -> Sequence[str]:
         """Streams whose documents are images."""
         streams = self._recording.streams
-        return [name for name in streams if getattr(streams[name], "has_images", False)]
+        return [name for name in streams if streams[name].images is not None]
 
     def image(self, stream: str, document: int) -> np.ndarray:
         """Return (height, width, 3) uint8; a grey image in three equal channels."""
-        picture = np.asarray(self._recording.streams[stream].image(document), np.uint8)
+        picture = np.asarray(self._recording.streams[stream].images[document], np.uint8)
         if picture.ndim == 2:
             picture = picture[:, :, None]
         return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))

@@ -12,14 +12,27 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from dashboard.views import attention, heat_map, overview, states, text, units
+from dashboard.views import (
+    attention,
+    contexts,
+    findings,
+    heat_map,
+    overview,
+    search,
+    states,
+    text,
+    units,
+)
 
 VIEWS: list[ModuleType] = [
     text,
     states,
     heat_map,
+    search,
+    contexts,
     units,
     attention,
+    findings,
     overview,
 ]
 

@@ -80,7 +80,7 @@ def attention_source(n_long: int = 300) -> AttentionMemorySource:
 
 
 def image_source() -> AttentionMemorySource:
-    """One image of 4 by 4 patches and a class token; each patch looks at itself, the token at all."""
+    """One image of 4 by 4 patches that look at themselves, and a class token that looks at all."""
     n = 17
     weights = np.eye(n, dtype=np.float32)
     weights[0] = np.arange(n) / np.arange(n).sum()

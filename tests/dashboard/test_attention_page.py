@@ -15,7 +15,8 @@ CELL = """([query, key, queries, keys]) => {
   const cell = (box.width - 92) / keys;
   const x = 92 + (key + 0.5) * cell, y = 92 + (query + 0.5) * cell;
   const scale = canvas.width / box.width;
-  const data = canvas.getContext('2d').getImageData(Math.floor(x * scale), Math.floor(y * scale), 1, 1).data;
+  const at = [Math.floor(x * scale), Math.floor(y * scale)];
+  const data = canvas.getContext('2d').getImageData(...at, 1, 1).data;
   return { colour: [...data].slice(0, 3), x: box.left + x, y: box.top + y };
 }"""
 STATE = "key => interp.selection.get()[key]"
@@ -36,7 +37,7 @@ def open_heads(address, open_page):
         page.wait_for_selector(wait or f".look-{look}")
         until(
             page,
-            "() => interp.selection.get().place !== null && interp.selection.get().headGrid !== null",
+            "() => interp.selection.get().place && interp.selection.get().headGrid",
         )
         return page
 
@@ -219,7 +220,9 @@ def test_an_image_is_bright_where_a_patch_looks(address, open_page):
     painted(page, ".patches", "0|6|1.0000")
     colours = page.evaluate(
         """() => { const c = document.querySelector('.patches canvas'), k = c.width / 4;
-          return [[1, 1], [3, 3]].map(([x, y]) => c.getContext('2d').getImageData((x + .5) * k, (y + .5) * k, 1, 1).data[0]); }"""
+          const at = (n) => Math.floor((n + .5) * k);
+          const red = (n) => c.getContext('2d').getImageData(at(n), at(n), 1, 1).data[0];
+          return [red(1), red(3)]; }"""
     )
     assert colours[0] == 200 and colours[1] < 90
 
@@ -237,7 +240,13 @@ def test_hostile_tokens_are_shown_literally(open_heads):
 
 @pytest.mark.parametrize(
     ("look", "theme"),
-    [("matrix", "light"), ("lines", "dark"), ("graph", "light"), ("query", "dark"), ("steps", "dark")],
+    [
+        ("matrix", "light"),
+        ("lines", "dark"),
+        ("graph", "light"),
+        ("query", "dark"),
+        ("steps", "dark"),
+    ],
 )
 def test_no_serious_violation_and_few_nodes(open_heads, look, theme):
     page = open_heads(f"asite={LAYERS[1]}&head=0&pos=3&theme={theme}", look)
