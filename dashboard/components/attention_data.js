@@ -59,6 +59,12 @@
     return /** @type {[number, number, number]} */ (background.map((/** @type {number} */ from, /** @type {number} */ i) => Math.round(from + place * (end[i] - from))));
   }
 
+  /** A token where room is short: white space as one sign instead of its name. */
+  function short(/** @type {string} */ token) {
+    const signs = { ' ': '·', '\n': '↵', '\t': '→' };
+    return token in signs ? signs[/** @type {' '} */ (token)] : interp.visible(token);
+  }
+
   const isOpen = () => selection.get().view === 'attention' && !!selection.get().about;
   const maps = new LruMap(400);
   const layers = new LruMap(6);
@@ -247,5 +253,5 @@
     title: 'Attention',
     needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. Record it with --sites "**/attention".' : ''),
   });
-  interp.attention = { weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
+  interp.attention = { short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
 })();

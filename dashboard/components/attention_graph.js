@@ -178,7 +178,7 @@
         context.rotate(-Math.PI / 2);
         context.fillStyle = style.getPropertyValue(token === target ? '--accent' : '--text');
         context.font = `${token === target ? '700 ' : ''}12px ${style.getPropertyValue('--mono')}`;
-        context.fillText(interp.visible(place.tokens[first + token] || '').slice(0, 11), 0, 0, BOTTOM - 14);
+        context.fillText(attention.short(place.tokens[first + token] || '').slice(0, 11), 0, 0, BOTTOM - 14);
         context.restore();
       }
     }

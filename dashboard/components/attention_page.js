@@ -53,13 +53,14 @@
         key: name, type: 'button', role: 'tab', 'aria-selected': look === name, className: look === name ? 'tab is-on' : 'tab', onClick: () => selection.set({ look: name, hoverCell: null }, { push: true }),
       }, TITLES[name]))),
       (look === 'matrix' || look === 'lines') && h('button', { type: 'button', className: bare ? 'chip is-on' : 'chip', 'aria-pressed': bare, title: 'The first token of a document and special tokens draw much attention that says little', onClick: () => selection.set({ bare: !bare }, { push: true }) }, 'hide first and special tokens'),
-      (look === 'matrix' || look === 'steps') && h(Scale, { stretch }));
+      (look === 'matrix' || look === 'steps') && h(Scale, { stretch, isText: look === 'steps' }));
   }
 
-  function Scale(/** @type {{stretch: string}} */ { stretch }) {
+  function Scale(/** @type {{stretch: string, isText: boolean}} */ { stretch, isText }) {
     const { toCss } = interp.colour;
     const stops = Array.from({ length: 25 }, (_, i) => toCss(attention.weightColour(stretch === 'root' ? Math.sqrt(i / 24) : i / 24, selection.theme())));
-    const gradient = `linear-gradient(to right, ${stops.join(', ')})`;
+    // Behind text the colours are paler, so that it can be read.
+    const gradient = isText ? interp.gradient({ limit: 1, oneSided: true, stretch }, selection.theme(), 'oneSided') : `linear-gradient(to right, ${stops.join(', ')})`;
     return h('div', { className: 'legend', role: 'group', 'aria-label': 'Colour scale from 0 to 1' },
       h('span', { className: 'legend-end' }, '0'), h('span', { className: 'legend-bar', style: { backgroundImage: gradient } }), h('span', { className: 'legend-end' }, '1'),
       h('button', { type: 'button', className: stretch === 'root' ? 'chip is-on' : 'chip', 'aria-pressed': stretch === 'root', title: 'Square root of the weight: shows small weights', onClick: () => selection.set({ stretch: stretch === 'root' ? 'linear' : 'root' }, { push: true }) }, stretch === 'root' ? 'stretched' : 'linear'));

@@ -23,7 +23,7 @@
           key: i, type: 'button', className: `flow-token${isQuery && i === step ? ' is-step' : ''}${isQuery && i > step ? ' is-later' : ''}`,
           style: weights && weight > 0 ? { background: toCss(colourAt(Math.min(1, place01), theme, 'oneSided')) } : undefined,
           title: weights ? `${interp.visible(token)}: ${weight.toFixed(4)}` : interp.visible(token), onClick: () => onPick(i),
-        }, interp.visible(token));
+        }, attention.short(token));
       }));
   }
 

@@ -161,7 +161,7 @@
           context.globalAlpha = interp.isHiddenToken(where, i, bare) ? 0.35 : 1;
           context.font = `${i === marked ? '700 ' : ''}13px ${style.getPropertyValue('--mono')}`;
           context.fillStyle = style.getPropertyValue(i === marked ? '--accent' : '--text');
-          context.fillText(interp.visible(token).slice(0, 26), x, 30 + i * ROW, COLUMN - 16);
+          context.fillText(attention.short(token).slice(0, 26), x, 30 + i * ROW, COLUMN - 16);
         });
         context.globalAlpha = 1;
       };

@@ -91,7 +91,7 @@
       context.fillStyle = style.getPropertyValue('--text');
       context.textBaseline = 'middle';
       const every = Math.max(1, Math.ceil(SMALLEST_TEXT / this.cell));
-      const short = (/** @type {string} */ token) => interp.visible(token).slice(0, 13);
+      const short = (/** @type {string} */ token) => attention.short(token).slice(0, 13);
       context.textAlign = 'right';
       for (let q = 0; q < map.queries; q += every) context.fillText(short(queries[q]), LABELS - 5, LABELS + (q + 0.5) * this.cell, LABELS - 8);
       context.textAlign = 'left';

@@ -57,7 +57,7 @@
           h('tbody', null, listed.map((/** @type {number[]} */ [w, k]) => h(Row, { key: k, token: keyPlace.tokens[k], isChosen: k === key, score: steps.score[k], weight: w, onClick: () => choose(k) })))),
         h('p', { className: 'quiet' }, order.length > SHOWN ? `${order.length - SHOWN} more keys share ${(100 * rest).toFixed(1)} %. ` : '',
           steps.error < 0.005 ? `Softmax of these scores equals the recorded weights (largest difference ${steps.error.toExponential(1)}).`
-            : `Softmax of these scores differs from the recorded weights by up to ${steps.error.toFixed(3)}: this model adds something to its scores (a position bias, a cap, another scale) that is not shown here.`)));
+            : `Softmax of these scores differs from the recorded weights by up to ${steps.error.toFixed(3)}: this model adds something to its scores (a position bias, a cap, another scale) that is not shown here, or the document was read in windows and these keys come from another one.`)));
   }
 
   function QueryKey() {
