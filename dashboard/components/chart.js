@@ -51,6 +51,8 @@
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
       /** @type {any} */ this.props = null;
+      this.width = this.height = 0; // CSS pixels
+      this.xRange = this.yRange = [0, 1];
       /** @type {{series: number, index: number}|null} */ this.near = null;
       const observer = new ResizeObserver(() => this.draw());
       observer.observe(root);

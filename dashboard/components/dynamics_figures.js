@@ -20,8 +20,8 @@
         h(Chart, { label: `Saturation of ${gate.site}`, height: 260, x: { label: 'above 0.9', low: 0, high: 1 }, y: { label: 'below 0.1', low: 0, high: 1 },
           series: [{ name: words(gate.signal), x: gate.right, y: gate.left }],
           note: `${gate.n_always_right} units above 0.9 nearly always, ${gate.n_always_left} below 0.1.`,
-          describe: (_s, i) => `unit ${i}: above 0.9 in ${(100 * gate.right[i]).toFixed(0)} %, below 0.1 in ${(100 * gate.left[i]).toFixed(0)} % of steps`,
-          onPick: (_s, i) => openName(`${gate.site}:${i}`) })))));
+          describe: (/** @type {any} */ _s, /** @type {number} */ i) => `unit ${i}: above 0.9 in ${(100 * gate.right[i]).toFixed(0)} %, below 0.1 in ${(100 * gate.left[i]).toFixed(0)} % of steps`,
+          onPick: (/** @type {any} */ _s, /** @type {number} */ i) => openName(`${gate.site}:${i}`) })))));
   }
 
   function Timescales(/** @type {any} */ { result }) {
@@ -31,8 +31,8 @@
         h(Chart, { label: `Timescales of ${layer.layer}`, height: 280, x: { label: 'from the gate, steps', log: true }, y: { label: 'from autocorrelation, steps', log: true },
           series: [{ name: layer.layer, x: layer.tau.map((/** @type {number|null} */ v) => (v === null ? NaN : v)), y: layer.autocorrelation_time }],
           note: `${layer.n_censored} units stay like themselves beyond ${result.max_lag} steps and are not drawn.`,
-          describe: (_s, i) => `unit ${i}: ${formatValue(layer.tau[i], 1)} by the gate, ${formatValue(layer.autocorrelation_time[i], 1)} by autocorrelation`,
-          onPick: (_s, i) => openName(`${layer.state}:${i}`) })))));
+          describe: (/** @type {any} */ _s, /** @type {number} */ i) => `unit ${i}: ${formatValue(layer.tau[i], 1)} by the gate, ${formatValue(layer.autocorrelation_time[i], 1)} by autocorrelation`,
+          onPick: (/** @type {any} */ _s, /** @type {number} */ i) => openName(`${layer.state}:${i}`) })))));
   }
 
   function Gradients(/** @type {any} */ { result }) {
