@@ -4,8 +4,8 @@ Every round runs the contenders one after the other, and the ratio is the median
 that a busy machine slows all of them alike. A round of a small model is several forwards, with the
 recorder opened once and emptied after each. Batches have the 256 steps of an extraction's window,
 fewer where they would be large. Beside each ratio stands the one of the fastest rounds
-(``..._least``), which other work on the machine disturbs least; and for one layer ``bare``, the
-forward and the arithmetic of the signals without a recorder. The bars are held to the medians.
+(``..._least``), which other work on the machine disturbs least; and for streams of one layer
+``bare``, the forward and the arithmetic without a recorder. The bars are held to the medians.
 ``python -m benchmarks.capture [--quick]`` prints JSON.
 """
 
@@ -139,8 +139,8 @@ def _case(layers: int, units: int, batch: int, n_steps: int, budget_s: float) ->
     }
     if batch == 1 and n_steps > 1000:
         del contenders["loop"]
-    if layers == 1:
-        contenders["bare"] = repeated(lambda: bare_signals(model, data))
+        if layers == 1:
+            contenders["bare"] = repeated(lambda: bare_signals(model, data))
     with torch.no_grad():
         seconds = interleaved(contenders, budget_s)
     found = {name: round(ratio(seconds, name, "plain"), 3) for name in contenders}

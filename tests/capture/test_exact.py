@@ -134,6 +134,42 @@ def test_blocks_give_what_one_block_gives(monkeypatch):
             torch.testing.assert_close(parts[site], whole[site], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_bytes", [30_000, 12_000])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_results_too_large_to_be_kept_are_cut_by_gates(monkeypatch, dtype, n_bytes):
+    from interp.capture import reconstruction
+
+    module = build("lstm", layers=1, dtype=dtype)
+    x = torch.randn(16, 25, 4, dtype=dtype)
+    for sites in (["**"], ["**/cell"], ["**/cell_gate", "**/input_gate"], ["**/cell_gate"]):
+        with torch.no_grad(), Recorder(module, sites) as whole:
+            module(x)
+        with monkeypatch.context() as patch, torch.no_grad(), Recorder(module, sites) as parts:
+            patch.setattr(reconstruction, "_LARGEST_KEPT", n_bytes)
+            module(x)
+        assert list(parts.sites) == list(whole.sites)
+        for site in whole.sites:
+            torch.testing.assert_close(parts[site], whole[site], rtol=1e-6, atol=1e-6)
+
+
+def test_a_scan_in_chunks_for_any_number_of_steps():
+    from interp.capture import scan
+
+    torch.manual_seed(2)
+    for n_steps in [*range(32, 90), 113, 256, 399, 997, 2000]:
+        forget = torch.rand(n_steps, 2, 6)[..., 1:4]
+        cells, first = torch.randn(n_steps, 2, 3) * 20, torch.randn(2, 3)
+        expected, cell = [], first.double()
+        for kept, added in zip(forget.double(), cells.double(), strict=True):
+            cell = kept * cell + added
+            expected.append(cell)
+        last = scan.scan_(
+            forget.flatten(0, 1), cells.view(-1, 3), first, first, [2] * n_steps, False
+        )
+        torch.testing.assert_close(cells.double(), torch.stack(expected), rtol=1e-7, atol=1e-7)
+        assert torch.equal(last, cells[-1])
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_only_what_was_asked_for(kind):
     module = build(kind)
