@@ -45,6 +45,8 @@ setup(
     ],
     extras_require={
         "hf": ["transformers>=5", "tokenizers>=0.22"],
+        # Reading GGUF files, such as SmolLM2's from its package.
+        "llm": ["transformers>=5", "tokenizers>=0.22", "gguf>=0.17", "accelerate>=1.5"],
         # Parsers of other languages than Python, for annotations.
         "concepts": [
             "tree-sitter>=0.25",

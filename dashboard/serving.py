@@ -60,13 +60,19 @@ def bind(host: str, port: int | None) -> socket.socket:
 
 
 def opening(unit: str | None, track: str | None) -> str:
-    """Return the query of a page that opens at a unit, such as ``"?site=lstm/l0/cell&unit=87"``."""
+    """Return the query of a page that opens at a unit, such as ``"?site=lstm/l0/cell&unit=87"``.
+
+    A unit of an attention site is a head; that page opens at attention.
+    """
     query: dict[str, str] = {}
     if unit is not None:
         site, colon, index = unit.rpartition(":")
         if not colon or not index.isdecimal():
             raise InterpError(f"{unit!r} is no unit; one is written like lstm/l0/cell:87.")
-        query |= {"site": site, "unit": index}
+        if site.rpartition("/")[2] == "attention":
+            query |= {"view": "attention", "asite": site, "head": index}
+        else:
+            query |= {"site": site, "unit": index}
     if track is not None:
         query["track"] = track
     return "?" + urlencode(query, safe="/:") if query else ""
@@ -94,7 +100,8 @@ def serve(
     host : str
         Address to listen on. Only this machine by default; the environment has no say.
     unit : str, optional
-        The unit to open at, such as ``"lstm/l0/cell:87"``.
+        The unit to open at, such as ``"lstm/l0/cell:87"``, or head, such as
+        ``"h.3.attn/attention:5"``.
     track : str, optional
         ``"loss"`` or the annotation to draw under the text.
     output : text file, optional

