@@ -104,7 +104,8 @@ class LoaderProbe:
     ----------
     n_rows : int or None
         Rows of the batch, where its tensors tell.
-    lengths_of : callable
+    lengths_of, offsets_of : callable
+        Real steps of each row, and the first of them.
 
     Attributes
     ----------
@@ -112,8 +113,8 @@ class LoaderProbe:
         Positions of each row of the batch, as far as maps tell.
     """
 
-    def __init__(self, n_rows: int | None, lengths_of: LengthsOf) -> None:
-        self._n_rows, self._lengths_of = n_rows, lengths_of
+    def __init__(self, n_rows: int | None, lengths_of: LengthsOf, offsets_of: LengthsOf) -> None:
+        self._n_rows, self._lengths_of, self._offsets_of = n_rows, lengths_of, offsets_of
         self._probe = MapProbe({}, {})
         self._windows: dict[str, tuple[int, int]] = {}
         self._sites: dict[str, SiteDescription] = {}
@@ -131,15 +132,16 @@ class LoaderProbe:
             )
         self._sites[site.name] = site
         self._windows[site.name] = n_windows, n_queries if n_windows > 1 else 0
-        row, length = 0, n_keys
+        row, length, begin = 0, n_keys, 0
         lengths = np.full(n_rows, n_windows * n_keys)
         if n_windows == 1:
             lengths = self._lengths_of(n_rows, n_keys)
             row, length = int(lengths.argmax()), int(lengths.max())
+            begin = int(self._offsets_of(n_rows, n_keys)[row])
         if n_windows == 1 or not len(self.lengths):
             self.lengths = lengths
-        rows = weights[row : row + 1, :, : max(0, length - first_query), :length]
-        self._probe(site, rows, first_query)
+        first, rows = _real_rows(weights[row], begin, length, first_query)
+        self._probe(site, rows[None, :, :, begin : begin + length], first)
 
     def sites(self, options: Options, has_matrices: bool, stream: str) -> dict[str, LoaderSite]:
         """Return what was found, by name.
@@ -200,12 +202,20 @@ class BatchMaps(MapFormer):
         self._first = 0
         self._n_rows: int | None = None
         self._lengths_of: LengthsOf = lambda n_rows, n_steps: np.full(n_rows, n_steps)
+        self._offsets_of: LengthsOf = lambda n_rows, n_steps: np.zeros(n_rows, np.int64)
         self._rows_seen: dict[str, int] = {}
         self.lengths: np.ndarray | None = None
 
-    def begin(self, n_rows: int | None, lengths_of: LengthsOf, first_document: int) -> None:
+    def begin(
+        self,
+        n_rows: int | None,
+        lengths_of: LengthsOf,
+        offsets_of: LengthsOf,
+        first_document: int,
+    ) -> None:
         """Say to which batch the maps that follow belong."""
-        self._n_rows, self._lengths_of, self._first = n_rows, lengths_of, first_document
+        self._n_rows, self._first = n_rows, first_document
+        self._lengths_of, self._offsets_of = lengths_of, offsets_of
         self._rows_seen.clear()
         self.forget()
         self.lengths = None
@@ -233,36 +243,48 @@ class BatchMaps(MapFormer):
         n_keys = weights.shape[3]
         self._check(known, weights, first_query, n_rows)
         self._rows_seen[site.name] = first_query + weights.shape[2]
+        offsets = np.zeros(n_rows, np.int64)
         if known.n_windows > 1:
             lengths = np.full(n_rows, known.window)
             if self.lengths is None:
                 self.lengths = lengths * known.n_windows
         else:
             lengths = self.lengths = self._lengths_of(n_rows, n_keys)
+            offsets = self._offsets_of(n_rows, n_keys)
         pieces: list[MapPiece] = []
         for row, length in enumerate(lengths.tolist()):
-            pieces += self._document(known, row, weights, length, first_query)
+            begin = int(offsets[row])
+            for window in range(known.n_windows):
+                part = weights[row * known.n_windows + window]
+                pieces += self._rows(
+                    known, self._first + row, window, part, begin, length, first_query
+                )
         if pieces:
             self._submit(MapBatch(pieces))
 
-    def _document(
-        self, known: LoaderSite, row: int, weights: Tensor, length: int, first_query: int
+    def _rows(
+        self,
+        known: LoaderSite,
+        document: int,
+        window: int,
+        weights: Tensor,
+        begin: int,
+        length: int,
+        first_query: int,
     ) -> list[MapPiece]:
-        """Return what one document adds."""
-        n = max(0, min(weights.shape[2], length - first_query))
+        """Return what some rows of one document, or of one of its windows, add."""
+        done, part = _real_rows(weights, begin, length, first_query)
+        n = part.shape[1]
         if n == 0:
             return []
-        plan, document = self._plans[known.site.name], self._first + row
-        ranges = known.ranges(length * known.n_windows)
-        pieces = []
-        for window in range(known.n_windows):
-            part = weights[row * known.n_windows + window, :, :n]
-            begin = window * known.window + first_query
-            rows = Rows(part[..., :length], ranges[begin : begin + n], begin, window * known.window)
-            self.refuse_outside(plan, document, rows, part[..., length:])
-            is_last = window == known.n_windows - 1 and first_query + n == length
-            pieces += self.formed(plan, document, rows, begin, is_last)
-        return pieces
+        plan, key = self._plans[known.site.name], window * known.window
+        done += key
+        ranges = known.ranges(length * known.n_windows)[done : done + n]
+        keys = slice(begin, begin + length)
+        padding = torch.cat([part[..., : keys.start], part[..., keys.stop :]], dim=-1)
+        rows = Rows(part[..., keys], ranges, done, key)
+        self.refuse_outside(plan, document, rows, padding)
+        return self.formed(plan, document, rows, done, done + n == length * known.n_windows)
 
     def _check(self, known: LoaderSite, weights: Tensor, first_query: int, n_rows: int) -> None:
         name, shape = known.site.name, tuple(weights.shape)
@@ -280,6 +302,21 @@ class BatchMaps(MapFormer):
                 "another sequence (cross-attention), learned keys and a changing number of "
                 "windows cannot be recorded from batches; leave it out with sites=[...]."
             )
+
+
+def _real_rows(weights: Tensor, begin: int, length: int, first_query: int) -> tuple[int, Tensor]:
+    """Return the real queries among some rows of a map, and how many real ones come before.
+
+    Parameters
+    ----------
+    weights : Tensor (n_heads, queries, keys)
+        The rows from `first_query` on.
+    begin, length : int
+        The first real query of the whole map, and the number of real ones.
+    """
+    first = max(begin, first_query)
+    last = min(begin + length, first_query + weights.shape[1])
+    return first - begin, weights[:, first - first_query : max(first, last) - first_query]
 
 
 def side_by_side(captured: Mapping[str, Captured]) -> dict[str, Captured]:

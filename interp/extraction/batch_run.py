@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ from interp.extraction.attention_batches import (
 from interp.extraction.attention_costs import kept_text
 from interp.extraction.batches import (
     agreed_lengths,
+    aligned,
     batch_hash,
     checked_lengths,
     row_lengths,
+    row_offsets,
     run_forward,
     to_device,
 )
@@ -157,11 +160,11 @@ class BatchRun:
 
     def _probe(self, batch: Any) -> tuple[dict[str, Any], np.ndarray]:
         """Run the first batch; return the sites that fired and the lengths of its rows."""
-        maps = LoaderProbe(batch_rows(batch), self._lengths_of(batch))
+        maps = LoaderProbe(batch_rows(batch), self._lengths_of(batch), self._offsets_of(batch))
         module, options = self._loaded.module, self._options
         with make_recorder(self._loaded, options.sites, options, maps) as recorder:
             self._forward(module, to_device(batch, options.device))
-            captured = side_by_side(recorder.take())
+            captured = aligned(side_by_side(recorder.take()), self._offsets_of(batch))
             found = {name: site for name, site in recorder.sites.items() if name in captured}
         sites = describe_sites(with_units(found, captured), options.dtype, STREAM)
         self._maps = maps.sites(options, bool(sites), STREAM)
@@ -178,6 +181,12 @@ class BatchRun:
             return row_lengths(batch, n_rows, n_steps, None)
 
         return lengths_of
+
+    def _offsets_of(self, batch: Any) -> LengthsOf:
+        """Return what tells the first real step of each row of a batch."""
+        if self._lengths is not None:
+            return lambda n_rows, n_steps: np.zeros(n_rows, np.int64)
+        return partial(row_offsets, batch)
 
     def _tell_estimate(self, sites: dict[str, Any], lengths: np.ndarray) -> None:
         """Tell the size where the number of batches is known, and refuse a disk too small."""
@@ -236,7 +245,8 @@ class BatchRun:
             asked = [*sites, *self._maps]
             with make_recorder(self._loaded, asked, self._options, maps) as recorder:
                 for batch in _chain(start, left):
-                    maps.begin(batch_rows(batch), self._lengths_of(batch), self._n_documents)
+                    n_rows, told = batch_rows(batch), self._lengths_of(batch)
+                    maps.begin(n_rows, told, self._offsets_of(batch), self._n_documents)
                     self._step(batch, recorder, sites, parts, thread, maps)
         finally:
             thread.finish()
@@ -267,7 +277,7 @@ class BatchRun:
         maps: BatchMaps,
     ) -> None:
         self._forward(self._loaded.module, to_device(batch, self._options.device))
-        captured = side_by_side(recorder.take())
+        captured = aligned(side_by_side(recorder.take()), self._offsets_of(batch))
         maps.end()
         lengths = maps.lengths
         if sites:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,13 +127,13 @@ def row_lengths(batch: Any, n_rows: int, n_steps: int, captured: torch.Tensor | 
     """Return the real steps of each row, (n_rows,) int64.
 
     In this order: what the recorder saw (packed sequences); an entry ``"lengths"`` of a dictionary
-    batch; its ``"attention_mask"``, padded at the end; else all steps are real. Everything else is
-    what the caller's ``lengths=`` is for.
+    batch; its ``"attention_mask"``, padded at either side; else all steps are real. Everything
+    else is what the caller's ``lengths=`` is for.
 
     Raises
     ------
     CorpusError
-        If a mask is not ones followed by zeros, or lengths do not fit the steps.
+        If a row of a mask is not one run of ones, or lengths do not fit the steps.
     """
     if captured is not None:
         return captured.cpu().numpy().astype(np.int64)
@@ -140,15 +141,49 @@ def row_lengths(batch: Any, n_rows: int, n_steps: int, captured: torch.Tensor | 
         if "lengths" in batch:
             return checked_lengths(batch["lengths"], n_rows, n_steps)
         if "attention_mask" in batch:
-            mask = np.asarray(torch.as_tensor(batch["attention_mask"]).cpu()) != 0
+            mask = _mask(batch)
             if mask.shape == (n_rows, n_steps):
-                if (np.diff(mask.astype(np.int8), axis=1) > 0).any():
+                edges = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
+                if (np.count_nonzero(edges, axis=1) != 2).any():
                     raise CorpusError(
-                        "attention_mask has padding before real steps; pad at the end, or give "
-                        "lengths=lambda batch: ..."
+                        "attention_mask has a row with padding between real steps, or with nothing "
+                        "else; pad at one side, or give lengths=lambda batch: ..."
                     )
                 return mask.sum(axis=1).astype(np.int64)
     return np.full(n_rows, n_steps, np.int64)
+
+
+def row_offsets(batch: Any, n_rows: int, n_steps: int) -> np.ndarray:
+    """Return the first real step of each row, (n_rows,) int64.
+
+    0 unless the batch is a dictionary whose ``"attention_mask"``, and nothing before it in the
+    order of :func:`row_lengths`, says that rows are padded at their beginning.
+    """
+    if isinstance(batch, Mapping) and "lengths" not in batch and "attention_mask" in batch:
+        mask = _mask(batch)
+        if mask.shape == (n_rows, n_steps):
+            return mask.argmax(axis=1).astype(np.int64)
+    return np.zeros(n_rows, np.int64)
+
+
+def aligned(
+    captured: Mapping[str, Captured], offsets_of: Callable[[int, int], np.ndarray]
+) -> dict[str, Captured]:
+    """Return what was captured with the real steps of each row first."""
+    found = {}
+    for name, part in captured.items():
+        values = part.values
+        if values.ndim == 3 and part.lengths is None:
+            offsets = offsets_of(*values.shape[:2]).tolist()
+            if any(offsets):
+                rows = zip(values, offsets, strict=True)
+                part = replace(part, values=torch.stack([row.roll(-n, 0) for row, n in rows]))
+        found[name] = part
+    return found
+
+
+def _mask(batch: Mapping[str, Any]) -> np.ndarray:
+    return np.asarray(torch.as_tensor(batch["attention_mask"]).cpu()) != 0
 
 
 def checked_lengths(lengths: Any, n_rows: int, n_steps: int) -> np.ndarray:

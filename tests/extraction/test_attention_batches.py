@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import interp
@@ -162,3 +165,57 @@ def test_a_stopped_run_of_batches_continues_to_equal_maps(tmp_path, form):
     with interp.open(path) as found, interp.open(tmp_path / "b.h5") as whole:
         assert found.fingerprint == whole.fingerprint
         assert found.verify().ok
+
+
+@pytest.fixture(scope="module")
+def llama():
+    from transformers.models.llama.configuration_llama import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaModel
+
+    torch.manual_seed(0)
+    return LlamaModel(
+        LlamaConfig(
+            hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            intermediate_size=16, vocab_size=40,
+        )
+    ).eval()  # fmt: skip
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    batch_size=st.integers(1, 4),
+    side=st.sampled_from(["left", "right"]),
+    form=st.sampled_from(["full", "full", "stats"]),
+)
+@settings(max_examples=12)
+def test_batch_size_and_side_of_padding_change_nothing(llama, lengths, batch_size, side, form):
+    ids = [torch.randint(40, (n,), generator=torch.Generator().manual_seed(n)) for n in lengths]
+
+    def batches(size):
+        for i in range(0, len(ids), size):
+            group = ids[i : i + size]
+            longest = max(map(len, group)) + 2 * (size > 1)
+            pads = [(longest - len(row), 0) if side == "left" else (0, longest - len(row))
+                    for row in group]  # fmt: skip
+            pad = torch.nn.functional.pad
+            rows = [pad(row, by) for row, by in zip(group, pads, strict=True)]
+            mask = [pad(torch.ones_like(row), by) for row, by in zip(group, pads, strict=True)]
+            yield {"input_ids": torch.stack(rows), "attention_mask": torch.stack(mask)}
+
+    options = {"sites": ["**/attention", "layers.1.self_attn/query", "layers.0/output"]}
+    options |= {"dtype": "float32", "attention_dtype": "float32", "attention": form}
+    options |= {"attention_keys": "all" if max(lengths) < 4 else "auto"}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, size in (("a.h5", batch_size), ("b.h5", 1)):
+            interp.record(llama, list(batches(size)), f"{folder}/{name}", **options)
+        with interp.open(f"{folder}/a.h5") as found, interp.open(f"{folder}/b.h5") as alone:
+            assert found.streams["text"].document_start.tolist() == [0, *np.cumsum(lengths)]
+            hidden, expected = found["layers.0/output"][:], alone["layers.0/output"][:]
+            np.testing.assert_allclose(hidden, expected, atol=1e-5)
+            for site in found.attention_sites:
+                for what, values in alone.attention_statistics(site).items():
+                    close = found.attention_statistics(site)[what][:]
+                    np.testing.assert_allclose(close, values[:], atol=1e-4)
+                for document in range(len(lengths) if form == "full" else 0):
+                    maps = found.attention(site, document)
+                    np.testing.assert_allclose(maps, alone.attention(site, document), atol=1e-6)
