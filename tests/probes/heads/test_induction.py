@@ -90,10 +90,11 @@ def test_trained_two_layers_have_induction_heads_in_the_second():
     assert json.loads(json.dumps(report.to_dict()))["induction_heads"] == report.induction_heads
 
 
-def test_a_net_trained_on_tiled_blocks_has_none():
-    report = detect_induction("zoo:induction-shortcut", n_documents=24)
+@pytest.mark.parametrize("name", ["induction-shortcut", "induction-one-layer"])
+def test_nets_of_tiled_blocks_and_of_one_layer_have_none(name):
+    report = detect_induction(f"zoo:{name}", n_documents=24)
     assert report.induction_heads == []
-    assert report.heads[0].prefix_matching.value < 0.1 and report.accuracy < 0.1
+    assert report.heads[0].prefix_matching.value < 0.1 and report.accuracy < 0.15
 
 
 def test_the_block_comes_twice_and_the_control_once():
