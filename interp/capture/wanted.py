@@ -10,6 +10,7 @@ from torch import nn
 from interp.capture.modules import ModuleNames, is_from_torch, unhookable
 from interp.errors import CaptureError, SiteError
 from interp.sites import (
+    ATTENTION_SIGNALS,
     INPUT,
     OUTPUT,
     SiteName,
@@ -129,6 +130,14 @@ class Wanted:
     def _listed(self) -> list[str]:
         return [name for name, site in self._known.items() if site.signal != INPUT or self._inputs]
 
+    def _likely(self, pattern: str) -> list[str]:
+        """Return sites of attention that may fire, for a pattern that asks for one."""
+        signal = pattern.rpartition("/")[2]
+        if signal not in ATTENTION_SIGNALS:
+            return []
+        own = (path for path, module in self._names.modules.items() if not is_from_torch(module))
+        return [str(SiteName(path, signal)) for path in own]
+
     def _module(self, site: SiteName) -> nn.Module:
         return self._names.modules[site.module]
 
@@ -154,7 +163,7 @@ class Wanted:
         path = self._names.canonical(SiteName.parse(f"{head}/x").module)
         module = self._names.modules.get(path)
         if module is None or is_from_torch(module):
-            raise SiteError(no_match(pattern, self._listed()))
+            raise SiteError(no_match(pattern, [*self._listed(), *self._likely(pattern)]))
         if module in self.unhookable:
             raise CaptureError(f"{pattern!r} can't be recorded: {self.unhookable[module]}.")
 

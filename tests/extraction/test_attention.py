@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 import interp
-from interp.models.characters import build
+from interp.errors import InterpError
+from interp.extraction.attention_sink import AttentionSink
+from interp.extraction.stopping import Interrupted
+from interp.models.characters import CharacterAdapter, build
 from tests.extraction.conftest import make_texts
+from tests.extraction.test_resuming import stop_after
 
 SITES = ["**/attention"]
 NAMES = ["blocks.0.attention/attention", "blocks.1.attention/attention"]
@@ -86,3 +96,226 @@ def assert_same_maps(one, other, tolerance=0.0):
                     found, expected = np.sort(found)[..., -3:], np.sort(expected)[..., -3:]
                 # Equal but for rounding: in the type's last place.
                 np.testing.assert_allclose(found, expected, atol=tolerance + 2 * site.max_error)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=7),
+    batch_size=st.integers(1, 5),
+    form=st.sampled_from(["full", "full", "stats"]),
+)
+@settings(max_examples=12)
+def test_the_size_of_a_batch_changes_nothing(lengths, batch_size, form):
+    adapter, texts = make_transformer(), make_texts(lengths)
+    options = {"sites": SITES, "attention": form, "attention_keys": "all"}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{size}.h5" for size in (0, 1)]
+        for path, size in zip(paths, (batch_size, 1), strict=True):
+            interp.record(adapter, texts, path, batch_size=size, **options)
+        with interp.open(paths[0]) as found, interp.open(paths[1]) as alone:
+            assert found.verify().ok
+            assert_same_maps(alone, found, 1e-6)
+
+
+def test_windows_with_stride_keep_each_row_from_its_window(tmp_path):
+    adapter = make_transformer(context_length=16)
+    text = make_texts([50])["d0"]
+    interp.record(
+        adapter, {"a": text}, tmp_path / "run.h5", sites=SITES, attention_dtype="float32",
+        stride=5, top_k=0,
+    )  # fmt: skip
+    with interp.open(tmp_path / "run.h5") as recording:
+        assert recording.schedule["stride"] == 5
+        ranges = recording.key_range(NAMES[1], 0)
+        found = recording.attention(NAMES[1], 0)
+        for position in range(50):
+            # The first window that holds the position gives it most left context.
+            begin = max(0, -(-(position - 15) // 5) * 5)
+            assert ranges[position].tolist() == [begin, position + 1]
+            expected = maps_alone(adapter, text[begin : begin + 16])[NAMES[1]]
+            row = found[:, position, begin : position + 1]
+            at = position - begin
+            np.testing.assert_allclose(row, expected[:, at, : at + 1], atol=1e-6)
+
+
+class Sliding(nn.Module):
+    """One layer of attention that sees some positions on either side."""
+
+    def __init__(self, before, behind):
+        super().__init__()
+        torch.manual_seed(0)
+        self.before, self.behind = before, behind
+        self.embedding = nn.Embedding(98, 8)
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, ids, lengths):
+        query, key, value = self.qkv(self.embedding(ids)).chunk(3, -1)
+        at = torch.arange(ids.shape[1])
+        apart = at[None, :] - at[:, None]
+        seen = (apart >= -self.before) & (apart <= self.behind)
+        seen = seen & (at[None, None, :] < lengths[:, None, None])
+        mask = seen[:, None]
+        return nn.functional.scaled_dot_product_attention(
+            query[:, None], key[:, None], value[:, None], mask
+        ).squeeze(1)
+
+
+class SlidingAdapter(CharacterAdapter):
+    predicts = "same"
+    carries_state = False
+
+    def __init__(self, before, behind):
+        super().__init__(Sliding(before, behind).eval())
+        self.carries_state = False
+
+    def forward(self, ids, lengths, state):
+        self.module(ids, lengths)
+        return None, None
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "keys"),
+    [(3, 0, "window:4"), (2, 3, "window:3:3"), (99, 0, "causal"), (99, 99, "document")],
+)
+def test_which_keys_are_seen_is_found_out(tmp_path, before, behind, keys):
+    adapter, texts = SlidingAdapter(before, behind), make_texts([30, 12, 1])
+    path = tmp_path / "run.h5"
+    interp.record(adapter, texts, path, sites=SITES, attention_dtype="float32")
+    with interp.open(path) as recording:
+        (name,) = recording.attention_sites
+        assert recording.attention_sites[name].keys == keys
+        for document, text in enumerate(texts.values()):
+            found = recording.attention(name, document)
+            expected = maps_alone(adapter, text, [name])[name]
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+            at = np.arange(len(text))
+            first, stop = recording.key_range(name, document).T
+            np.testing.assert_array_equal(first, np.maximum(0, at - before))
+            np.testing.assert_array_equal(stop, np.minimum(len(text), at + behind + 1))
+
+
+class ChangesItsMind(SlidingAdapter):
+    """Causal on the first document it is given, and on no other of that length or less."""
+
+    def forward(self, ids, lengths, state):
+        self.module.behind = 0 if ids.shape[1] > 20 else 99
+        return super().forward(ids, lengths, state)
+
+
+def test_a_weight_where_none_should_be_is_refused_by_name(tmp_path):
+    texts = make_texts([30, 12])
+    options = {"sites": SITES, "batch_size": 1}
+    with pytest.raises(InterpError, match=r"sliding/attention gives key 1 .* --attention-keys all"):
+        interp.record(ChangesItsMind(99, 0), texts, tmp_path / "a.h5", **options)
+    interp.record(ChangesItsMind(99, 0), texts, tmp_path / "b.h5", attention_keys="all", **options)
+
+
+def test_an_unknown_site_has_the_nearest_names(tmp_path):
+    with pytest.raises(InterpError, match=r"nearest: blocks\.[01]\.attention/attention"):
+        interp.record(
+            make_transformer(), {"a": "b"}, tmp_path / "a.h5", sites=["blocks.0.atention/attention"]
+        )
+
+
+def test_forms_and_types_that_do_not_exist_are_refused(tmp_path):
+    for options, message in (
+        ({"attention": "fll"}, "did you mean 'full'"),
+        ({"attention_dtype": "float64"}, "one of float16, float32, uint8"),
+        ({"attention_keys": "some"}, "one of auto, all"),
+    ):
+        with pytest.raises(InterpError, match=message):
+            interp.record(make_transformer(), {"a": "b"}, tmp_path / "a.h5", sites=SITES, **options)
+
+
+class Told:
+    """A display that remembers."""
+
+    def __init__(self):
+        self.estimates, self.sentences = [], []
+
+    def estimated(self, estimate):
+        self.estimates.append(estimate)
+
+    def advanced(self, progress):
+        pass
+
+    def said(self, message):
+        self.sentences.append(message)
+
+
+def test_the_estimate_says_what_maps_take(tmp_path, monkeypatch):
+    told, path = Told(), tmp_path / "run.h5"
+    summary = interp.record(
+        make_transformer(), make_texts(LENGTHS), path, sites=SITES, top_k=0, progress=told
+    )
+    (estimate,) = told.estimates
+    assert estimate.attention.longest == 40
+    weights = 2 * 2 * 2 * sum(n * (n + 1) // 2 for n in LENGTHS)
+    assert weights <= estimate.attention.n_bytes <= weights + 8 * sum(LENGTHS)
+    assert 0 <= estimate.size_bytes - path.stat().st_size < 70_000
+    assert "grow with the square of a document's length, here up to 40 positions" in str(estimate)
+    assert "That is much" not in str(estimate)
+    assert "full maps as float16, each weight within 0.00024" in str(summary)
+    monkeypatch.setattr("interp.extraction.attention_costs.LARGE_BYTES", 10)
+    interp.record(
+        make_transformer(), make_texts(LENGTHS), path, sites=SITES, progress=told, overwrite=True
+    )
+    assert "--attention top-p:0.95 would take about" in str(told.estimates[1])
+    sparse, statistics = (
+        interp.record(
+            make_transformer(), make_texts(LENGTHS), path, sites=SITES, attention=form,
+            progress=told, overwrite=True,
+        )
+        for form in ("top-p:0.5", "stats")
+    )  # fmt: skip
+    assert "of the weights hold at least 0.5 of each row" in str(sparse)
+    assert "statistics of each row" in str(statistics)
+
+
+def test_a_disk_too_small_is_refused_and_told_how_to_keep_less(tmp_path, monkeypatch):
+    monkeypatch.setattr("interp.storage.target.free_bytes", lambda path: 10**8)
+    monkeypatch.setattr("interp.storage.target._SPARE_BYTES", 10**8 - 20_000)
+    options = {"sites": SITES, "top_k": 0, "attention_dtype": "float32"}
+    with pytest.raises(InterpError, match=r"attention maps\), but only .*--attention top-p:0\.95"):
+        interp.record(make_transformer(), make_texts([64] * 9), tmp_path / "a.h5", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.8", "stats"])
+def test_a_stopped_run_continues_to_equal_maps(tmp_path, form):
+    options = {"sites": [*SITES, "blocks.0/output"], "attention": form, "batch_size": 2}
+    options |= {"commit_interval_s": 0.0}
+    path, texts = tmp_path / "run.h5", make_texts(LENGTHS)
+    with pytest.raises(Interrupted):
+        interp.record(stop_after(make_transformer(), 4), texts, path, **options)
+    with interp.open(path) as recording:
+        assert 0 < recording.done_segments < recording.n_segments
+    summary = interp.record(make_transformer(), texts, path, resume=True, **options)
+    assert summary.n_resumed > 0
+    interp.record(make_transformer(), texts, tmp_path / "whole.h5", **options)
+    with interp.open(path) as found, interp.open(tmp_path / "whole.h5") as whole:
+        assert found.fingerprint == whole.fingerprint
+        assert found.verify().ok
+        assert_same_maps(whole, found)
+    for change, message in (
+        ({"attention": "top-p:0.5"}, "form of .* was"),
+        ({"attention_dtype": "uint8"}, "dtype of .* was float16, now uint8"),
+    ):
+        with pytest.raises(InterpError, match=message):
+            interp.record(make_transformer(), texts, path, resume=True, **{**options, **change})
+
+
+def test_no_more_than_a_layer_is_in_memory(tmp_path):
+    adapter = make_transformer(n_layers=6)
+    alive, most = weakref.WeakSet(), 0
+    record = AttentionSink.__call__
+
+    def counting(self, site, weights, first_query):
+        nonlocal most
+        alive.add(weights)
+        most = max(most, len(alive))
+        record(self, site, weights, first_query)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AttentionSink, "__call__", counting)
+        interp.record(adapter, make_texts(LENGTHS), tmp_path / "run.h5", sites=SITES)
+    assert most <= 2
