@@ -11,9 +11,13 @@ import pytest
 
 import interp
 from tests.extraction.conftest import make_model, make_texts
+from tests.extraction.test_attention import assert_same_maps, make_transformer
 
 LENGTHS = [300, 90, 41, 200]
 OPTIONS = {"sites": ["lstm/*"], "batch_size": 2, "window": 10, "commit_interval_s": 0.0}
+
+ATTENTION = {"sites": ["**/attention", "blocks.0/output"], "batch_size": 1, "top_k": 0}
+ATTENTION |= {"commit_interval_s": 0.0}
 
 # The model ends its own process, while the writing thread is wherever it happens to be.
 RUN = f"""
@@ -61,3 +65,32 @@ def test_killed_again_and_again(tmp_path):
         assert found.fingerprint == expected.fingerprint
         for site in expected.sites:
             np.testing.assert_array_equal(found[site][:], expected[site][:])
+
+
+RUN_WITH_ATTENTION = (
+    RUN.replace("import make_model", "import make_transformer")
+    .replace("tests.extraction.conftest", "tests.extraction.test_attention")
+    .replace("make_model()", "make_transformer()")
+    .replace(str(LENGTHS), "[40, 9, 41, 20, 33, 50]")
+    .replace(f"**{OPTIONS}", f"attention=sys.argv[3], **{ATTENTION}")
+)
+
+
+@pytest.mark.timeout(600)  # processes that import torch
+def test_killed_with_attention(tmp_path):
+    """Full and sparse maps; the store's own tests kill it where sparse ones are made exact."""
+    texts = make_texts([40, 9, 41, 20, 33, 50])
+    for form in ("full", "top-p:0.9"):
+        path = tmp_path / f"{form}.h5"
+        command = [sys.executable, "-c", RUN_WITH_ATTENTION, str(path)]
+        assert subprocess.run([*command, "5", form]).returncode == -signal.SIGKILL
+        with interp.open(path) as recording:
+            done = recording.done_segments
+            assert 0 < done < recording.n_segments
+            assert recording.verify().ok
+        interp.record(make_transformer(), texts, path, resume=True, attention=form, **ATTENTION)
+        whole = tmp_path / "whole.h5"
+        interp.record(make_transformer(), texts, whole, attention=form, overwrite=True, **ATTENTION)
+        with interp.open(path) as found, interp.open(whole) as expected:
+            assert found.fingerprint == expected.fingerprint
+            assert_same_maps(expected, found)
