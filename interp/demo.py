@@ -119,7 +119,7 @@ def prepare_llm_demo(report: Callable[[str], None] = lambda line: None) -> Path:
     from interp.models.smollm import specification
 
     model = specification()
-    sites = ["**/attention", "**/self_attn/query", "**/self_attn/key", "model.layers.*/output"]
+    sites = ["**/attention", "**/query", "**/key"]
     path, _ = _recorded("smollm2-heads", model, PASSAGES, sites, report)
     return path
 

@@ -244,6 +244,13 @@
     selection.set({ asite: site, head, heads: null, hoverHead: null }, { push: true });
   }
 
+  /** A recording of heads alone has nothing to colour text by: it opens here. */
+  function openHere() {
+    const { about, view } = selection.get();
+    if (about && view === 'explore' && !about.sites.length && about.nAttention) selection.set({ view: 'attention' });
+  }
+
+  selection.subscribe(['about'], openHere);
   selection.subscribe(['about', 'view'], loadSites);
   selection.subscribe(['asite', 'head'], settleHead);
   selection.subscribe(['asite', 'pos', 'doc', 'from', 'tokens', 'view', 'attention'], loadPlace);

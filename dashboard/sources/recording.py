@@ -56,7 +56,7 @@ class RecordingSource(RecordedAttention):
         self._sites = {
             name: SiteInfo(name, site.signal, site.n_units, site.dtype, site.stream, site.module)
             for name, site in self._recording.sites.items()
-            if site.per == "position" and site.n_heads is None
+            if site.per == "position"
         }
 
     def _stream_info(self, name: str) -> StreamInfo:

@@ -258,6 +258,12 @@ def test_no_serious_violation_and_few_nodes(open_heads, look, theme):
     assert page.evaluate("document.querySelectorAll('*').length") < 2_000
 
 
+def test_a_recording_of_heads_alone_opens_here(address, open_page):
+    page = open_page(f"{address}/?run=digits", wait=False)
+    page.wait_for_selector(".head-grid[data-painted]")
+    assert "view=attention" in page.evaluate("location.search")
+
+
 def test_a_recording_without_attention_says_what_to_do(open_page):
     from dashboard.sources.synthetic import synthetic_source
 
