@@ -243,10 +243,22 @@ def _predicts(transformers: Any, module: Any) -> str | None:
     """Return what a model's logits speak about, None where it has none about tokens."""
     kind = type(module)
     if kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING.values():
-        return "next"
+        # XLNet, and an encoder that was saved as a language model, see what comes: what their
+        # logits say of it is no prediction.
+        return "next" if _sees_the_past_alone(module) else None
     if kind in transformers.MODEL_FOR_MASKED_LM_MAPPING.values():
         return "same"
     return None
+
+
+def _sees_the_past_alone(module: Any) -> bool:
+    """Return whether a later token leaves the logits at earlier positions as they are."""
+    ids = torch.arange(8)[None] % module.config.get_text_config().vocab_size
+    other = ids.clone()
+    other[0, -1] = ids[0, 0]
+    with torch.no_grad():
+        first, second = (module(input_ids=row).logits[0, :-1].float() for row in (ids, other))
+    return bool(torch.allclose(first, second, rtol=0, atol=1e-5 * float(first.abs().max())))
 
 
 def _load(loader: Any, name: str, files: HuggingFaceFiles, what: str, **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -76,9 +77,12 @@ class HuggingFaceDecoder(HuggingFaceText):
     def __init__(self, module: nn.Module, tokens: Tokens) -> None:
         super().__init__(module, tokens)
         self.end_ids = end_ids(module)
+        taken = inspect.signature(module.forward).parameters
+        # A state-space model keeps another state; it reads its text again for each position.
+        self.begin = self._begin if "past_key_values" in taken else None
 
-    def begin(self) -> Any:
-        """Return an empty cache."""
+    def _begin(self) -> Any:
+        """Return an empty cache of keys and values, to read a text piece by piece."""
         return empty_cache(self.module)
 
     def keep_rows(self, state: Any, n_rows: int) -> Any:

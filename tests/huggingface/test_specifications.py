@@ -233,6 +233,17 @@ def test_an_encoder_without_a_head_is_recorded_without_predictions(tmp_path, fol
         assert recording["pooler/output"].shape == (3, 16)
 
 
+def test_a_language_model_that_sees_what_comes_predicts_nothing(tmp_path, folder):
+    from transformers import BertConfig, BertLMHeadModel
+
+    tokenizer = tiny.word_piece()
+    config = BertConfig(vocab_size=len(tokenizer), pad_token_id=0, **tiny.SIZES)
+    spec = tiny.save(folder / "both ways", tiny.seeded(BertLMHeadModel, config), tokenizer)
+    interp.record(spec, TEXTS, tmp_path / "run.h5", sites="**/attention")
+    with interp.open(tmp_path / "run.h5") as recording:
+        assert recording.predictions is None
+
+
 def test_what_has_no_row_per_position_is_left_out_of_a_pattern_and_refused_by_name(tmp_path, gpt2):
     said = []
 
