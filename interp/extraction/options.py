@@ -15,6 +15,8 @@ from interp.storage.attention_site import MAX_ERROR, parse_form
 
 #: Every hidden state of every recurrent layer.
 DEFAULT_SITES = ("**/hidden",)
+#: Of a model that has none.
+ATTENTION_SITES = ("**/attention",)
 
 _LEAST = {"batch_size": 1, "window": 1, "stride": 1, "generate": 1, "top_k": 0, "max_document": 1}
 

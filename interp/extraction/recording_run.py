@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from interp.errors import InterpError
-from interp.extraction.options import Options, as_patterns, dtype_name
+from interp.extraction.options import (
+    ATTENTION_SITES,
+    DEFAULT_SITES,
+    Options,
+    as_patterns,
+    dtype_name,
+)
 from interp.extraction.progress import Display, Silent, rich_display
 from interp.extraction.summary import Summary
 
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from interp.corpora import CorpusLike
-    from interp.models import Adapter
+    from interp.models import Adapter, LoadedModel
 
 
 def record(
@@ -74,7 +81,8 @@ def record(
     output : path
         The recording to write.
     sites : str or sequence of str, optional
-        Names or patterns; ``"**/hidden"`` by default.
+        Names or patterns; by default ``"**/hidden"``, or ``"**/attention"`` where nothing is
+        recurrent.
     dtype : {"float16", "float32", "float64"}, or NumPy's or torch's type of that name
         In which values are stored.
     batch_size : int
@@ -201,6 +209,7 @@ def record(
         if given is not None:
             from interp.extraction.adapter_run import AdapterRun
 
+            options = _with_sites(loaded, options, display)
             model_input, begin = given.input_of(loaded, options)
             return AdapterRun(loaded, model_input, options, display, begin).record()
         from interp.extraction.batch_run import BatchRun
@@ -223,6 +232,20 @@ def _modes_restored(model: Any) -> Iterator[None]:
     finally:
         for part, training in before.items():
             part.training = training
+
+
+def _with_sites(loaded: LoadedModel, options: Options, display: Display) -> Options:
+    """Return the options; hidden states, the usual sites, are replaced where there are none."""
+    from torch import nn
+
+    kinds = (nn.RNNBase, nn.RNNCellBase)
+    if options.sites != DEFAULT_SITES or any(isinstance(m, kinds) for m in loaded.module.modules()):
+        return options
+    display.said(
+        f"{loaded.spec} has no recurrent net, so its attention is recorded ({ATTENTION_SITES[0]}); "
+        "choose others with --sites."
+    )
+    return replace(options, sites=ATTENTION_SITES)
 
 
 def _has_adapter(model: Any) -> bool:

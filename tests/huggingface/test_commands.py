@@ -51,6 +51,14 @@ def test_recording_windows_pairs_and_what_a_model_writes(folder, tmp_path):
         assert recording.annotations["generated"][:].sum() == 4
 
 
+def test_attention_is_recorded_where_nothing_is_recurrent(folder, tmp_path):
+    (tmp_path / "a.txt").write_text("The cat")
+    result = run("record", f"hf:{folder / 'gpt2'}", tmp_path / "a.txt", "-o", tmp_path / "run.h5")
+    assert result.exit_code == 0 and "no recurrent net" in result.stderr
+    with interp.open(tmp_path / "run.h5") as recording:
+        assert len(recording.attention_sites) == 2 and not recording.sites
+
+
 def test_random_weights_and_a_missing_directory(folder, tmp_path, capsys):
     (tmp_path / "a.txt").write_text("The cat")
     words = ["-o", tmp_path / "run.h5", "--sites", "**/attention", "-q", "--random-init"]
