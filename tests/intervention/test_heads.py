@@ -143,3 +143,35 @@ def test_refusals_by_name():
         with pytest.raises(SelectionError, match=r"unit 5 of after/output .* 5 units"):
             with Clamped(model, [Clamp("after/output", (5,))]):
                 model(x)
+
+
+@pytest.mark.parametrize("way", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_heads_of_hugging_face_models(family, way):
+    """A head at zero is its part of the output projection at zero, with grouped queries too."""
+    import transformers
+
+    torch.manual_seed(0)
+    if family == "gpt2":
+        config = transformers.GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=4)
+        config._attn_implementation = way
+        model = transformers.GPT2LMHeadModel(config).eval()
+        site, weight = "transformer.h.1.attn", model.transformer.h[1].attn.c_proj.weight
+    else:
+        config = transformers.LlamaConfig(
+            vocab_size=20, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2,
+        )  # fmt: skip
+        config._attn_implementation = way
+        model = transformers.LlamaForCausalLM(config).eval()
+        site, weight = "model.layers.1.self_attn", model.model.layers[1].self_attn.o_proj.weight.T
+    ids = torch.randint(0, 20, (2, 7))
+    with torch.no_grad():
+        with Clamped(model, [Clamp(f"{site}/attention", (2,), 0.0, (1,))]):
+            found = model(ids).logits
+        whole = model(ids).logits
+        weight[8:12] = 0
+        expected = model(ids).logits
+    torch.testing.assert_close(found[1], expected[1])
+    torch.testing.assert_close(found[0], whole[0])
+    assert (expected - whole).abs().max() > 1e-4
