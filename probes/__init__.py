@@ -39,6 +39,8 @@ _PLACES = {
     "attention_flow": "heads.flow",
     "align_heads": "heads.reading",
     "score_alignment": "heads.alignment",
+    "ablate": "cause.ablation",
+    "steer": "cause.steering",
 }
 __all__ = [
     "KSparseProbe",
