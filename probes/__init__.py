@@ -50,6 +50,7 @@ __all__ = [
     "RidgeProbe",
     "UnitScore",
     "ValueCounts",
+    "ablate",
     "align_heads",
     "attention_flow",
     "attention_rollout",
@@ -66,6 +67,7 @@ __all__ = [
     "score_heads",
     "search_units",
     "similar_places",
+    "steer",
     "sweep",
 ]
 
