@@ -23,7 +23,8 @@ _SHORTEST = 2_000
 N_ATTENDED = 7_000
 MODEL = "code-lstm"
 TRANSFORMER = "code-transformer"
-LLM_HEAD = "model.layers.0.self_attn/attention:0"
+#: It looks at what followed the last time: "ne" after "bar", in a name that comes again.
+LLM_HEAD = "model.layers.18.self_attn/attention:6"
 CONCEPT = "quoted_string"
 
 

@@ -52,6 +52,8 @@
       this.root = root;
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
       /** @type {any} */ this.layout = null;
+      this.inSight = '';
+      this.pitch = 1; // pixels from row to row
       this.stops = [
         selection.subscribe(['headGrid', 'order', 'tint', 'asite', 'head', 'hoverHead', 'theme', 'systemTheme', 'view'], () => this.draw()),
       ];
@@ -94,6 +96,7 @@
       this.drawFrame(context, pitch, asite, head, style.getPropertyValue('--accent'), 2);
       if (hoverHead) this.drawFrame(context, pitch, hoverHead.site, hoverHead.head, style.getPropertyValue('--cursor'), 1);
       this.pitch = pitch;
+      this.bringIntoSight(asite, head);
       this.root.dataset.painted = `${headGrid.name}|${order}|${tint}|${headGrid.hasNumbers ? 'numbers' : ''}`;
     }
 
@@ -137,6 +140,17 @@
       context.lineWidth = width;
       const [x, y] = [LEFT + place.column * (this.layout.cell + GAP), TOP + place.row * pitch];
       context.strokeRect(x - 1.5, y - 1.5, this.layout.cell + 3, this.layout.cell + 3);
+    }
+
+    /** Scroll to the chosen head when another one is chosen, and only then. */
+    bringIntoSight(/** @type {string} */ site, /** @type {number} */ head) {
+      const name = `${site}:${head}`;
+      if (this.inSight === name) return;
+      this.inSight = name;
+      const place = this.layout.places.find((/** @type {any} */ p) => p.head.site === site && p.head.head === head);
+      if (!place) return;
+      const top = TOP + place.row * this.pitch;
+      if (top < this.root.scrollTop || top + this.pitch > this.root.scrollTop + this.root.clientHeight) this.root.scrollTop = top - this.root.clientHeight / 2;
     }
 
     /** The head under the pointer. */
