@@ -74,7 +74,7 @@ def _unseen(run: AttentionRun) -> list[str]:
         for path, module in run.called.items()
         if _looks_like_attention(path, module)
         and not any(_is_inside(other, path) or _is_inside(path, other) for other in run.seen)
-        and not any(run.called.get(other) in module.modules() for other in run.seen)
+        and not any(run.called.get(other) in set(module.modules()) for other in run.seen)
         and not any(other != path and _is_inside(other, path) for other in run.called
                     if _looks_like_attention(other, run.called[other]))
     ]  # fmt: skip

@@ -34,8 +34,8 @@ class AttentionEstimate:
         As asked for: ``"full"``, ``"top-p:0.95"`` or ``"stats"``; the type of the weights.
     n_bytes : int
         In the file.
-    longest : int
-        Positions of the longest document.
+    most_keys : int
+        Keys that a position sees, at most.
     sparse_bytes, statistics_bytes : int or None
         What ``top-p:0.95`` and ``stats`` would take; only where full maps are large.
     """
@@ -45,7 +45,7 @@ class AttentionEstimate:
     form: str
     dtype: str
     n_bytes: int
-    longest: int
+    most_keys: int
     sparse_bytes: int | None = None
     statistics_bytes: int | None = None
 
@@ -57,8 +57,8 @@ class AttentionEstimate:
         if self.form == STATS:
             return text
         text += (
-            "; maps grow with the square of a document's length, here up to "
-            f"{count(self.longest, 'position')}"
+            "; maps grow with the square of a document's length, here a position sees up to "
+            f"{count(self.most_keys, 'key')}"
         )
         if self.statistics_bytes is not None and self.sparse_bytes is not None:
             text += (
@@ -92,9 +92,9 @@ def estimate_attention(
         form=sites[0].form_text,
         dtype=sites[0].dtype,
         n_bytes=n_bytes,
-        longest=max(
-            int(np.diff(plan.stream[site.key_stream or site.stream].document_start).max())
-            for site in sites
+        most_keys=max(
+            int(np.diff(item.key_ranges.astype(np.int64), axis=1).max(initial=0))
+            for item in plan.attention.values()
         ),
     )
     if not is_large(plan, free_bytes):

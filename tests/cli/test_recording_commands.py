@@ -28,6 +28,11 @@ from interp.models.characters import build
 def tiny():
     return build({"kind": "lstm", "n_layers": 2, "n_hidden": 8, "n_embedding": 4})
 
+def attentive():
+    return build({
+        "kind": "transformer", "n_layers": 2, "n_heads": 2, "n_embedding": 8, "context_length": 32
+    })
+
 def poisoned():
     adapter = tiny()
     with torch.no_grad():
@@ -370,3 +375,33 @@ def test_export_writes_a_selection(folder, run, ending):
     assert Path(output).stat().st_size > 0
     assert output in refused(run("export", "run.h5", "lstm/l0/hidden:3", "-o", output))
     assert "lstm/l0/hidden" in refused(run("export", "run.h5", "lstm/l0/hiden:3", "-o", "x.csv"))
+
+
+def test_attention_from_record_to_export(folder, run):
+    arguments = ["corpus.txt", "-o", "maps.h5", "-s", "**/attention,**/query"]
+    record = ["record", "py:factories:attentive", *arguments, "--attention-dtype", "uint8"]
+    status, out, err = run(*record)
+    assert status == 0
+    assert "grow with the square of a document's length, here a position sees up to 32 keys" in err
+    assert "2 attention sites with 4 heads: full maps as uint8, each weight within 0.002" in out
+
+    status, out, _ = run("info", "maps.h5", "--verify", "--json")
+    (first, second) = json.loads(out)["attention_sites"]
+    assert (first["form"], first["keys"], first["n_heads"]) == ("full", "causal", 2)
+    status, out, _ = run("info", "maps.h5")
+    assert "of 32 positions, 16 apart" in out and second["name"].split("/")[0] in out
+
+    head = f"{first['name']}:1@doc0:40-49"
+    status, out, _ = run("export", "maps.h5", head, "-o", "head.npz")
+    assert status == 0 and "10 queries" in out
+    weights = np.load("head.npz")["weights_0"]
+    assert weights.shape == (1, 10, 272)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=0.06)
+    refusal = refused(run("export", "maps.h5", f"{first['name']}:2", "-o", "x.npz"))
+    assert "head 2" in refusal and "2 heads (0-1)" in refusal
+
+    record[-2:] = ["--attention", "stats", "--overwrite"]
+    assert run(*record)[0] == 0
+    assert "did you mean 'full'" in refused(run(*record[:-2], "ful", "--overwrite"))
+    status, out, _ = run("export", "maps.h5", f"{first['name']}@doc0", "-o", "statistics.csv")
+    assert Path("statistics.csv").read_text().splitlines()[0].endswith("induction_mass")

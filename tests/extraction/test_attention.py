@@ -248,11 +248,11 @@ def test_the_estimate_says_what_maps_take(tmp_path, monkeypatch):
         make_transformer(), make_texts(LENGTHS), path, sites=SITES, top_k=0, progress=told
     )
     (estimate,) = told.estimates
-    assert estimate.attention.longest == 40
+    assert estimate.attention.most_keys == 40
     weights = 2 * 2 * 2 * sum(n * (n + 1) // 2 for n in LENGTHS)
     assert weights <= estimate.attention.n_bytes <= weights + 8 * sum(LENGTHS)
     assert 0 <= estimate.size_bytes - path.stat().st_size < 70_000
-    assert "grow with the square of a document's length, here up to 40 positions" in str(estimate)
+    assert "grow with the square of a document's length, here a position sees up to 40 keys" in str(estimate)
     assert "That is much" not in str(estimate)
     assert "full maps as float16, each weight within 0.00024" in str(summary)
     monkeypatch.setattr("interp.extraction.attention_costs.LARGE_BYTES", 10)
