@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from interp.errors import CorpusError
+from interp.models.pronunciation import END, PHONES, START
 
 SHORTEST, LONGEST = 3, 12
 _WORD = re.compile("[a-z]+")
+_PHONES = frozenset(PHONES) - {START, END}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ def _entries(lines: Iterable[str]) -> Iterable[Entry]:
     for line in lines:
         if line.startswith(";;;"):
             continue
-        word, *phones = line.split("#")[0].split() or [""]
+        word, *marked = line.split("#")[0].split() or [""]
         word = word.lower()
-        if phones and _WORD.fullmatch(word) and SHORTEST <= len(word) <= LONGEST:
-            yield Entry(word, " ".join(phone.rstrip("012") for phone in phones))
+        phones = [phone.rstrip("012") for phone in marked]
+        if not phones or not _PHONES.issuperset(phones):
+            continue
+        if _WORD.fullmatch(word) and SHORTEST <= len(word) <= LONGEST:
+            yield Entry(word, " ".join(phones))

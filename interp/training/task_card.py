@@ -31,15 +31,13 @@ def render_task(card: dict[str, Any]) -> str:
 
 
 def _shape(model: dict[str, Any]) -> str:
-    """Return the fields of a configuration in words: ``3 bits, 16 hidden``."""
-    words = [str(model["kind"])]
+    """Return the fields of a configuration in words: ``flip-flop, bits 3, hidden 16``."""
+    words = [] if model["kind"] == "symbols" else [str(model["kind"])]
     for name, value in model.items():
         if name == "vocabulary":
             words.append(f"{len(value)} symbols")
-        elif name.startswith("n_"):
-            words.append(f"{value} {name[2:].replace('_', ' ')}")
         elif name != "kind":
-            words.append(f"{name.replace('_', ' ')} {value}")
+            words.append(f"{name.removeprefix('n_').replace('_', ' ')} {value}")
     return ", ".join(words)
 
 

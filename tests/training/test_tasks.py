@@ -69,7 +69,8 @@ def test_the_rate_warms_up_and_falls_to_zero(tmp_path):
     assert cosine_rate(1.0, 10, 109, 110) < 1e-3
     line = torch.nn.Linear(1, 1)
     config = FitConfig(200, learning_rate=0.1, n_warm_up=10)
-    log = fit(line, lambda rng, n: (line(torch.ones(n, 1)) - 3).square().mean(), config, tmp_path)
+    log = fit(line, lambda rng, n: (line(torch.ones(n, 1)) - 3).square().mean(), config, tmp_path,
+              report_every=20)  # fmt: skip
     assert log[-1]["loss"] < 1e-2 and not line.training
 
 
