@@ -41,7 +41,9 @@ def shrink(weights: np.ndarray, size: int) -> np.ndarray:
     return weights
 
 
-def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> dict[str, float]:
+def head_metrics(
+    weights: np.ndarray, keys_first: int, queries_first: int, is_cross: bool = False
+) -> dict[str, float]:
     """Return what one head does in a window, as means over its rows.
 
     Parameters
@@ -50,6 +52,8 @@ def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> di
         In [0, 1]. A row whose weights do not reach 1 attends outside the window as well.
     keys_first, queries_first : int
         Position in the document of the first key and the first query.
+    is_cross : bool
+        Whether queries and keys stand on different streams: then no key is the position before.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> di
         (0 to 1, 0 where there is one key); ``first``: weight on the window's first key;
         ``previous`` and ``same``: on the position before, and itself; ``distance``: mean
         number of positions between query and key; ``largest``: the largest weight. NaN where
-        no row has any weight.
+        no row has any weight, or a measure means nothing.
     """
     total = weights.sum(1, dtype=np.float64)
     kept = total > 1e-6
@@ -73,7 +77,7 @@ def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> di
     queries = queries_first + np.flatnonzero(kept)
     keys = keys_first + np.arange(weights.shape[1])
     apart = np.abs(queries[:, None] - keys[None, :]).astype(np.float32)
-    return {
+    found = {
         "entropy": float(entropy.mean()),
         "first": float(rows[:, 0].mean(dtype=np.float64)),
         "previous": _on_offset(rows, queries - 1 - keys_first),
@@ -81,6 +85,9 @@ def head_metrics(weights: np.ndarray, keys_first: int, queries_first: int) -> di
         "distance": float((np.einsum("qk,qk->q", rows, apart) / total).mean()),
         "largest": float(rows.max(1).mean(dtype=np.float64)),
     }
+    return (
+        found | dict.fromkeys(("previous", "same", "distance"), float("nan")) if is_cross else found
+    )
 
 
 def _on_offset(rows: np.ndarray, columns: np.ndarray) -> float:

@@ -108,7 +108,7 @@ def attention_sites(query: Query) -> Response:
 
 def _every_head(
     query: Query, source: AttentionSource
-) -> Iterator[tuple[str, int, np.ndarray, int, int]]:
+) -> Iterator[tuple[AttentionInfo, int, np.ndarray, int, int]]:
     """Yield site, head, map in the window, first query and first key, of every head."""
     for site in source.attention_sites.values():
         if site.form == "stats":
@@ -116,7 +116,7 @@ def _every_head(
         document, queries, keys = _windows(query, site)
         for head in range(site.n_heads):
             weights = source.attention(site.name, document, head, queries, keys)
-            yield site.name, head, weights, queries[0], keys[0]
+            yield site, head, weights, queries[0], keys[0]
 
 
 def heads(query: Query) -> Response:
@@ -125,14 +125,15 @@ def heads(query: Query) -> Response:
     pictures: list[np.ndarray] = []
     for site, head, weights, *_ in _every_head(query, _source(query)):
         pictures.append(roots(shrink(weights, THUMBNAIL)))
-        rows.append({"site": site, "head": head, "shape": pictures[-1].shape})
+        rows.append({"site": site.name, "head": head, "shape": pictures[-1].shape})
     return raw_answer(pack({"heads": rows}, pictures))
 
 
 def heads_in_numbers(query: Query) -> Response:
     """What every head does in one window of a document."""
     rows = [
-        {"site": site, "head": head} | head_metrics(weights, first_key, first_query)
+        {"site": site.name, "head": head}
+        | head_metrics(weights, first_key, first_query, site.is_cross)
         for site, head, weights, first_query, first_key in _every_head(query, _source(query))
     ]
     return json_answer({"heads": rows})

@@ -67,6 +67,12 @@ def test_a_window_counts_positions_of_the_document():
     assert head_metrics(whole[8:16, 8:16], 8, 8)["previous"] == pytest.approx(0.75)
 
 
+def test_between_streams_no_key_is_the_position_before():
+    found = head_metrics(previous(6), 0, 0, is_cross=True)
+    assert all(np.isnan(found[name]) for name in ("previous", "same", "distance"))
+    assert found["largest"] > 0.7 and found["entropy"] > 0
+
+
 def test_nothing_in_sight_is_no_number():
     assert all(np.isnan(v) for v in head_metrics(np.zeros((3, 3), np.float32), 0, 0).values())
 
