@@ -64,7 +64,7 @@ def _run(loaded: LoadedModel, text: str | None, input_shape: str | None) -> Any:
 
     adapter = loaded.adapter
     if input_shape is None and adapter is not None:
-        from interp.models.sample_input import sample_input
+        from interp.models.samples import sample_input
 
         return adapter.forward(*sample_input(adapter, text), None)
     shape = input_shape or _guess(loaded.module)

@@ -9,12 +9,9 @@ in one pass over it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from interp.corpora import Corpus, Document, Pair, Pairs
 from interp.errors import InterpError, ModelError
@@ -24,6 +21,7 @@ from interp.extraction.options import Options
 from interp.extraction.pair_input import PairInput, encode_side, refuse_beyond_context
 from interp.extraction.schedule import GROUP_BATCHES, Schedule
 from interp.extraction.text_input import TextInput
+from interp.extraction.writing import beginning_of, is_in_steps, write
 from interp.models.adapter import SOURCE, TARGET, TEXT
 from interp.storage import AnnotationPlan
 
@@ -32,19 +30,6 @@ if TYPE_CHECKING:
 
 #: Name of the annotation that tells what the model wrote from what it was given.
 GENERATED = "generated"
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a model wrote.
-
-    Attributes
-    ----------
-    ids : list of ndarray (n_new,) int64
-        Of each document, behind its prompt, the end token left out.
-    """
-
-    ids: list[np.ndarray]
 
 
 def generated_texts(
@@ -64,7 +49,7 @@ def generated_texts(
     _check(loaded, options, [len(ids) for ids, _ in given], [d.name for d in corpus])
     written = write(loaded, options, [ids for ids, _ in given])
     documents, ids, spans = [], [], []
-    for document, (before, place), new in zip(corpus, given, written.ids, strict=True):
+    for document, (before, place), new in zip(corpus, given, written, strict=True):
         text, where = _text_of(adapter, new)
         documents.append(Document(document.name, document.text + text))
         ids.append(np.concatenate([before, new]))
@@ -87,7 +72,7 @@ def generated_texts(
         annotations=[_annotation(TEXT, encoded.lengths, lengths)],
         said=_said(options, schedule),
     )
-    return text_input, _begin(loaded)
+    return text_input, beginning_of(loaded)
 
 
 def generated_pairs(
@@ -110,7 +95,7 @@ def generated_pairs(
     _check(loaded, options, [len(ids) for ids, _ in given], names)
     written = write(loaded, options, [ids for ids, _ in given], [ids for ids, _ in _split(sources)])
     found, ids, spans = [], [], []
-    for pair, (before, place), new in zip(pairs, given, written.ids, strict=True):
+    for pair, (before, place), new in zip(pairs, given, written, strict=True):
         text, where = _text_of(adapter, new)
         found.append(Pair(pair.name, pair.source, text))
         ids.append(np.concatenate([before, new]))
@@ -129,122 +114,7 @@ def generated_pairs(
         annotations=[_annotation(TARGET, encoded.lengths, lengths)],
         said=_said(options, schedule),
     )
-    return pair_input, _begin(loaded)
-
-
-def write(
-    loaded: LoadedModel,
-    options: Options,
-    prompts: Sequence[np.ndarray],
-    sources: Sequence[np.ndarray] | None = None,
-) -> Written:
-    """Let a model continue prompts, up to ``options.generate`` positions each.
-
-    Prompts of one length are continued together. What is written depends on the seed and on the
-    document's place in the corpus, not on the batch.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Whose adapter predicts the next token.
-    options : Options
-        How many positions, temperature, seed, batch size, device.
-    prompts : sequence of ndarray (n_positions,)
-        Ids, one or more each.
-    sources : sequence of ndarray (n_positions,), optional
-        For a model of pairs.
-    """
-    new: list[np.ndarray] = [np.zeros(0, np.int64)] * len(prompts)
-    by_length: dict[int, list[int]] = {}
-    for index, ids in enumerate(prompts):
-        by_length.setdefault(len(ids), []).append(index)
-    with torch.inference_mode():
-        for members in by_length.values():
-            for begin in range(0, len(members), options.batch_size):
-                batch = members[begin : begin + options.batch_size]
-                chosen = _write_batch(loaded, options, batch, prompts, sources)
-                for row, index in enumerate(batch):
-                    new[index] = _until_end(loaded.adapter, chosen[row])
-    return Written(new)
-
-
-def _write_batch(
-    loaded: LoadedModel,
-    options: Options,
-    batch: Sequence[int],
-    prompts: Sequence[np.ndarray],
-    sources: Sequence[np.ndarray] | None,
-) -> np.ndarray:
-    """Return what is written for prompts of one length, (n_rows, n_new)."""
-    adapter: Any = loaded.adapter
-    begin, steps = _begin(loaded), _in_steps(loaded)
-    state = None if begin is None else begin()
-    read = torch.from_numpy(np.stack([prompts[i] for i in batch]).astype(np.int64))
-    generators = [torch.Generator().manual_seed(_seed(options.seed, i)) for i in batch]
-    is_over = torch.zeros(len(batch), dtype=torch.bool)
-    ends = torch.tensor(sorted(getattr(adapter, "end_ids", ())), dtype=torch.int64)
-    new: list[Tensor] = []
-    fed = read
-    for step in range(options.generate or 0):
-        is_first = step == 0 or not steps
-        inputs: Any = fed.to(options.device)
-        lengths: Any = torch.full((len(fed),), fed.shape[1])
-        if sources is not None:
-            given = [sources[i] for i in batch] if is_first else []
-            inputs, lengths = _of_pairs(inputs, lengths, given)
-        logits, state = adapter.forward(inputs, lengths, state if steps else None)
-        if logits is None:
-            raise ModelError(f"{loaded.spec} gives no logits, so it cannot write.")
-        chosen = _choose(logits[:, -1].float().cpu(), options.temperature, generators)
-        new.append(chosen)
-        is_over |= torch.isin(chosen, ends)
-        if bool(is_over.all()):
-            break
-        fed = chosen[:, None] if steps else torch.cat([fed, chosen[:, None]], 1)
-    return torch.stack(new, 1).numpy()
-
-
-def _of_pairs(
-    targets: Tensor, lengths: Tensor, sources: Sequence[np.ndarray]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return ids and lengths by stream; without sources the state holds what became of them."""
-    if not sources:
-        return {TARGET: targets}, {TARGET: lengths}
-    of_source = torch.tensor([len(ids) for ids in sources])
-    padded = torch.zeros(len(sources), int(of_source.max()), dtype=torch.int64)
-    for row, ids in enumerate(sources):
-        padded[row, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
-    source = padded.to(targets.device)
-    return {SOURCE: source, TARGET: targets}, {SOURCE: of_source, TARGET: lengths}
-
-
-def _choose(logits: Tensor, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """Return a token for each row: the most probable, or one drawn at this temperature."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    probabilities = torch.softmax(logits / temperature, -1)
-    drawn = [
-        torch.multinomial(row, 1, generator=generator)
-        for row, generator in zip(probabilities, generators, strict=True)
-    ]
-    return torch.cat(drawn)
-
-
-def _seed(seed: int, index: int) -> int:
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-
-
-def _until_end(adapter: Any, ids: np.ndarray) -> np.ndarray:
-    is_end = np.isin(ids, list(getattr(adapter, "end_ids", ())))
-    return ids[: int(is_end.argmax())] if is_end.any() else ids
-
-
-def _begin(loaded: LoadedModel) -> Callable[[], Any] | None:
-    return getattr(loaded.adapter, "begin", None)
-
-
-def _in_steps(loaded: LoadedModel) -> bool:
-    return loaded.carries_state or _begin(loaded) is not None
+    return pair_input, beginning_of(loaded)
 
 
 def _split(encoded: Encoded) -> list[tuple[np.ndarray, np.ndarray | None]]:
@@ -318,7 +188,7 @@ def _schedule(
     loaded: LoadedModel, options: Options, lengths: np.ndarray, prompts: np.ndarray, **more: Any
 ) -> Schedule:
     group = options.batch_size * GROUP_BATCHES
-    if _in_steps(loaded):
+    if is_in_steps(loaded):
         return Schedule(lengths, options.batch_size, None, group, prompts=prompts, **more)
     budget = batch_budget(loaded, options)
     return Schedule(lengths, options.batch_size, None, group, budget=budget, **more)

@@ -7,48 +7,19 @@ comes with a model is never run.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from interp.errors import ModelError, nearest, unknown_name
+from interp.errors import ModelError, unknown_name
+from interp.models.huggingface_files import HuggingFaceFiles, find_files, first_line
 from interp.models.tokens import Tokens
-from interp.wording import count
 
-#: Of a hub repository: what is needed, and what other frameworks need.
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.bin"]
-_UNWANTED = ["onnx/*", "*training_args.bin", "original/*", "openvino/*", "coreml/*"]
 _OF_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "merges.txt")
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
-
-
-@dataclass(frozen=True)
-class HuggingFaceFiles:
-    """Where a model's files are.
-
-    Attributes
-    ----------
-    folder : Path
-        A local directory.
-    gguf : str or None
-        The name of the GGUF file in it that holds model and tokenizer.
-    """
-
-    folder: Path
-    gguf: str | None = None
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What every ``from_pretrained`` is given beside the folder."""
-        given: dict[str, Any] = {"local_files_only": True}
-        return given | ({"gguf_file": self.gguf} if self.gguf else {})
 
 
 def load_huggingface(
@@ -82,73 +53,6 @@ def load_huggingface(
         module = _build(transformers, kind, config, name, files, random_init, dtype)
         module.eval()
         return _adapter(transformers, module, name, files)
-
-
-def find_files(name: str, download: bool = False) -> HuggingFaceFiles:
-    """Return where the files of a model are, fetching them only if asked to.
-
-    Raises
-    ------
-    ModelError
-        If they are nowhere.
-    """
-    path = Path(name).expanduser()
-    if path.is_file():
-        if path.suffix == ".gguf":
-            return HuggingFaceFiles(path.parent, path.name)
-        raise ModelError(f"hf:{name} is a file; name the directory that holds it, or a .gguf file.")
-    if path.is_dir():
-        return _in_directory(path, name)
-    if not _HUB_NAME.fullmatch(name):
-        raise ModelError(_no_directory(path, name))
-    from huggingface_hub import snapshot_download
-
-    try:
-        found = snapshot_download(
-            name, local_files_only=not download, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
-        )
-    except Exception as error:
-        if download:
-            raise ModelError(
-                f"hf:{name} could not be downloaded ({type(error).__name__}: "
-                f"{_first_line(error)}). Check the name and the connection, or give a directory."
-            ) from error
-        raise ModelError(_no_directory(path, name)) from error
-    return _in_directory(Path(found), name)
-
-
-def _in_directory(folder: Path, name: str) -> HuggingFaceFiles:
-    if (folder / "config.json").is_file():
-        return HuggingFaceFiles(folder)
-    found = sorted(file.name for file in folder.glob("*.gguf"))
-    if len(found) == 1:
-        return HuggingFaceFiles(folder, found[0])
-    if found:
-        raise ModelError(
-            f"hf:{name} holds {count(len(found), 'GGUF file')}; name one: "
-            + ", ".join(f"hf:{folder / file}" for file in found[:4])
-            + "."
-        )
-    inside = sorted(child.parent.name for child in folder.glob("*/config.json"))
-    held = sorted(child.name for child in folder.iterdir())[:6]
-    hint = f" Models are in its folders {', '.join(inside[:4])}." if inside else ""
-    raise ModelError(
-        f"hf:{name} holds no model: there is no config.json and no .gguf file in {folder} "
-        f"({', '.join(held) or 'it is empty'}).{hint}"
-    )
-
-
-def _no_directory(path: Path, name: str) -> str:
-    close = []
-    if path.parent.is_dir():
-        close = nearest(path.name, [child.name for child in path.parent.iterdir()])
-    hint = f" Nearest names there: {', '.join(close)}." if close else ""
-    if not _HUB_NAME.fullmatch(name):
-        return f"There is no directory {path}, so hf:{name} cannot be loaded.{hint}"
-    return (
-        f"hf:{name} is neither a local directory nor in the local cache of the hub.{hint} Nothing "
-        "is downloaded unasked: repeat with --download (download=True), or give a directory."
-    )
 
 
 def _model_class(transformers: Any, config: Any, name: str) -> Any:
@@ -270,7 +174,7 @@ def _load(loader: Any, name: str, files: HuggingFaceFiles, what: str, **more: An
             _need_gguf(name)
         raise ModelError(
             f"hf:{name}: the {what} cannot be read from {files.folder} "
-            f"({type(error).__name__}: {_first_line(error)}).{need.get(what, '')}"
+            f"({type(error).__name__}: {first_line(error)}).{need.get(what, '')}"
         ) from error
 
 
@@ -310,7 +214,3 @@ def _quiet(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")

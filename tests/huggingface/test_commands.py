@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import interp
 from interp.cli.main import app
 from interp.models import families, smollm
-from interp.models.sample_input import sample_input
+from interp.models.samples import sample_input
 from tests.huggingface import tiny
 
 
