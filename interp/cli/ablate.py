@@ -32,6 +32,9 @@ def ablate(
         str | None,
         typer.Option(help="inside or outside: hold units as there; what is expected next?"),
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="With --steer: also what comes next behind this text.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Where the model is, if the recording does not say.")
     ] = None,
@@ -85,12 +88,16 @@ def ablate(
     }  # fmt: skip
     if read is not None:
         shared["n_positions"] = read
+    if text is not None and steer is None:
+        raise InterpError("--text goes with --steer inside or outside.")
     if steer is not None:
         if top or mode != "mean":
             raise InterpError("--steer holds named units as they are inside or outside; "
                               "leave --top and --mode out.")  # fmt: skip
         found: list[Any] = list(
-            steer_recording(recording, units or [], concept, save, to=steer, value=value, **shared)
+            steer_recording(
+                recording, units or [], concept, save, to=steer, value=value, text=text, **shared
+            )
         )
         show = _print_steering
     else:
@@ -198,3 +205,11 @@ def _print_steering(found: list[Any]) -> None:
             "\nrandom: the largest change with a random unit steered the same way. "
             "ends: share of the concept's ends that are this token.\n"
         )
+        if steering.text is not None:
+            print(f"Behind {steering.text!r}:")
+            for name, expected in (
+                ("before", steering.next_before),
+                ("after", steering.next_after),
+            ):
+                print(f"  {name:<7}" + "  ".join(f"{t!r} {p:.3f}" for t, p in expected[:8]))
+            print()

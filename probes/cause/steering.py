@@ -67,6 +67,10 @@ class Steering:
     tokens : list of TokenShift
         Those that end the concept first, then by how much they changed.
     n_positions, n_documents : int
+    text : str or None
+        A text of the user's own.
+    next_before, next_after : list of (str, float)
+        The most probable tokens behind it, without and with the clamp.
     parameters : dict
     """
 
@@ -78,6 +82,9 @@ class Steering:
     tokens: list[TokenShift]
     n_positions: int
     n_documents: int
+    text: str | None = None
+    next_before: list[tuple[str, float]] = field(default_factory=list)
+    next_after: list[tuple[str, float]] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +99,7 @@ def steer(
     *,
     to: str = "inside",
     value: float | None = None,
+    text: str | None = None,
     model: Any = None,
     weights: Any = None,
     documents: str = "test",
@@ -117,6 +125,8 @@ def steer(
         Units are held at their mean there; the probabilities are looked at on the other side.
     value : float, optional
         Hold the units at this value instead.
+    text : str, optional
+        Also say what comes next behind this text.
     model, weights, documents, n_positions, skip_missing, n_resamples, seed, progress
         As of :func:`probes.cause.ablate`.
     n_random : int
@@ -155,6 +165,7 @@ def steer(
     counts = np.array([piece.sum() for piece in pieces], np.float64)
     if not counts.sum():
         raise InterpError(f"No prediction lies {looked_at} {track.name} in what was read.")
+    held = Clamp(selection.site, question.variant.units, torch.as_tensor(question.variant.value))
     return Steering(
         unit=str(selection),
         concept=track.name,
@@ -164,18 +175,15 @@ def steer(
         tokens=_shifts(sums, counts, ends, adapter.vocabulary, n_tokens, n_resamples, seed),
         n_positions=int(counts.sum()),
         n_documents=int((counts > 0).sum()),
+        text=text,
+        next_before=next_tokens(loaded, text) if text is not None else [],
+        next_after=next_tokens(loaded, text, [held]) if text is not None else [],
         parameters={
-            "unit": str(selection),
-            "to": to,
-            "value": value,
-            "documents": documents,
-            "n_positions": n_positions,
-            "n_random": n_random,
-            "seed": seed,
-            "skip_missing": skip_missing,
-            "weights_hash": loaded.weights_hash,
-        },  # fmt: skip
-    )
+            "unit": str(selection), "to": to, "value": value, "text": text,
+            "documents": documents, "n_positions": n_positions, "n_random": n_random,
+            "seed": seed, "skip_missing": skip_missing, "weights_hash": loaded.weights_hash,
+        },
+    )  # fmt: skip
 
 
 def _probabilities(

@@ -194,9 +194,11 @@ def test_the_command_finds_the_causal_unit_and_keeps_it(path):
         kept = read_results(recording, "ablate")
     assert {row["name"] for row in kept} >= {f"open {unit}" for unit in cost}
     command = ["ablate", str(path), f"{CELL}:0", "--concept", "open", "--steer", "inside",
-               "--read", "500", "--random", "2"]  # fmt: skip
+               "--read", "500", "--random", "2", "--text", "ab"]  # fmt: skip
     steered = CliRunner().invoke(app, command)
-    assert steered.exit_code == 0 and "')'" in steered.output
+    assert steered.exit_code == 0 and "Behind 'ab':" in steered.output
+    before, after = steered.output.split("Behind")[1].split("after")
+    assert "')'" in after[:20] and "')'" not in before.split("before")[1][:20]
 
 
 def test_refusals(recording, path):
