@@ -207,12 +207,12 @@ def _causes(causes: list[dict[str, Any]]) -> list[str]:
         "the loss, in nats, where the concept ends (at the closing quotation mark, at the colon), "
         "and everywhere else. For each concept the unit with the best AUROC and the one that costs "
         "most, chosen among the best by AUROC on the selection files; figures of "
-        f"{first['n_documents']} test files, the beginning of each, {first['n_positions']:,} "
-        "characters. Beside it the most that one of 30 random units of the site, and of the 30 "
-        "units of nearest variance, costs at the same places.",
+        f"{first['n_documents']} test files, the beginning of each. Beside it the most that one of "
+        "30 random units of the site, and of the 30 units of nearest variance, costs at the same "
+        "places.",
         "",
-        "| concept | unit | by AUROC | at its end (95 % interval) | ends | random | same variance "
-        "| elsewhere |",
+        "| concept | unit | by AUROC | at its end (95 % interval) | ends in characters | random "
+        "| same variance | elsewhere |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in causes:
@@ -220,7 +220,8 @@ def _causes(causes: list[dict[str, Any]]) -> list[str]:
         low, high = end["interval"]
         lines.append(
             f"| {row['concept']} | `{row['unit']}` | {row['rank']} ({row['auroc']:.3f}) "
-            f"| {end['effect']:+.3f} ({low:+.3f} to {high:+.3f}) | {end['n_positions']} "
+            f"| {end['effect']:+.3f} ({low:+.3f} to {high:+.3f}) "
+            f"| {end['n_positions']} in {row['n_positions']:,} "
             f"| {end['random']['highest']:+.3f} | {end['matched']['highest']:+.3f} "
             f"| {elsewhere['effect']:+.3f} |"
         )

@@ -11,6 +11,7 @@ it also clamps units of these concepts in the model. The same figures come from
     interp ablate run.h5 --concept quoted_string --top 12 --documents selection --random 0 \
         --matched 0 --read 16384
     interp ablate run.h5 UNIT --concept quoted_string --read 40960
+    interp ablate run.h5 UNIT --concept if_condition --read 122880
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from probes.ranking import rank
 CONCEPTS = ["string", "quoted_string", "triple_quoted_string", "comment", "if_condition"]
 #: Units by AUROC that are clamped to find the one that matters most, and positions read for that.
 N_TRIED, N_READ_TO_CHOOSE = 12, 16_384
-#: Positions read for the figures.
-N_READ = 40_960
+#: Positions read for the figures; more where a concept ends rarely.
+N_READ, N_READ_OF = 40_960, {"if_condition": 122_880}
 
 
 def record_held_out(folder: Path, path: Path, corpus: str) -> Path:
@@ -54,7 +55,7 @@ def describe_units(recording: Any, concepts: list[str]) -> list[dict[str, Any]]:
 
 
 def describe_causes(
-    recording: Any, folder: Path, concepts: list[str], n_read: int = N_READ
+    recording: Any, folder: Path, concepts: list[str], n_read: int | None = None
 ) -> list[dict[str, Any]]:
     """Return what clamping costs, for the unit that tells each concept best and the one that costs.
 
@@ -73,7 +74,8 @@ def describe_causes(
         costs = {found.unit: found.effects["end"].effect for found in tried}
         costliest = max(costs, key=lambda unit: costs[unit])
         chosen = list(dict.fromkeys([ranking.best.unit, costliest]))
-        for found in ablate(recording, chosen, concept, model=adapter, n_positions=n_read):
+        n_positions = n_read or N_READ_OF.get(concept, N_READ)
+        for found in ablate(recording, chosen, concept, model=adapter, n_positions=n_positions):
             rank_of = list(scores).index(found.unit) + 1
             found.auroc = scores[found.unit].auroc
             rows.append(_row(found) | {"rank": rank_of, "sign": scores[found.unit].sign})
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("--cause", action="append", help="also clamp units of this concept")
     parser.add_argument("--only-causes", action="store_true", help="leave the ranking as it is")
     parser.add_argument("--corpus", default="stdlib:test")
-    parser.add_argument("--read", type=int, default=N_READ, help="positions read with a clamp")
+    parser.add_argument("--read", type=int, help="positions read with a clamp")
     parser.add_argument("--recording", type=Path, help="of the model, complete, with the concepts")
     arguments = parser.parse_args()
     folder = arguments.folder
