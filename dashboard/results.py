@@ -55,6 +55,16 @@ def one_result(source: Source, file: str) -> dict[str, Any] | None:
     return None
 
 
+def head_scores(source: Source) -> dict[str, dict[str, float | None]]:
+    """Return what `interp heads` left: measure to the value of each head, newest result first."""
+    found: dict[str, dict[str, float | None]] = {}
+    for result in stored_results(source):
+        if result["kind"] == "heads":
+            for score in result["result"].get("scores", []):
+                found.setdefault(score["metric"], {})[score["head"]] = score["value"]
+    return found
+
+
 def _documents(result: dict[str, Any]) -> int | None:
     found = result.get("n_documents")
     if found is None and result.get("reports"):

@@ -28,8 +28,8 @@
       from: { ...kinds.WHOLE, initial: null }, // first of them in the document; null: where `pos` is
       key: { ...kinds.WHOLE, initial: null }, // pinned key, in the key stream
       heads: { ...kinds.UNITS, initial: null }, // heads of the lines; null: the chosen one
-      order: { ...oneOf(['model', ...METRICS]), initial: 'model' }, // of the grid
-      tint: { ...oneOf(['none', ...METRICS]), initial: 'none' }, // bars under the thumbnails
+      order: { ...kinds.TEXT, initial: 'model' }, // of the grid: a metric of the window, or "all " and a stored one
+      tint: { ...kinds.TEXT, initial: 'none' }, // bars under the thumbnails, likewise
       mass: { ...kinds.REAL, initial: 0.7 }, // share of each row that the lines explain
       join: { ...oneOf(['mean', 'max', 'rollout', 'head']), initial: 'mean' }, // heads of a layer in the graph
       cut: { ...kinds.REAL, initial: 0.1 }, // weakest edge of the graph

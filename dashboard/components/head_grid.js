@@ -26,8 +26,9 @@
   /** How far a metric reaches to the right of its bar, 0 to 1. */
   function share(/** @type {any[]} */ heads, /** @type {string} */ metric, /** @type {number|null|undefined} */ value) {
     if (value === null || value === undefined) return 0;
-    if (metric !== 'distance') return Math.max(0, Math.min(1, value));
-    return value / Math.max(1e-9, ...heads.map((head) => head.distance || 0));
+    // Most lie in 0 to 1; nats and positions are shown beside the largest.
+    const most = Math.max(1, ...heads.map((head) => head[metric] || 0));
+    return Math.max(0, value / most);
   }
 
   /** Pixels of all 256 codes. A code is the square root of a weight, and is shown as it is: a thumbnail tells patterns. */
@@ -79,7 +80,9 @@
       const { headGrid, order, tint, asite, head, hoverHead } = selection.get();
       if (!headGrid || !headGrid.heads.length || !this.root.offsetParent) return;
       const theme = selection.theme();
-      const layout = arrange(headGrid.heads, order, this.root.clientWidth - 14);
+      // A link may ask for a measure that this recording has no result of.
+      const isKnown = headGrid.heads.some((/** @type {any} */ row) => row[order] !== undefined);
+      const layout = arrange(headGrid.heads, isKnown ? order : 'model', this.root.clientWidth - 14);
       this.layout = layout;
       const scale = window.devicePixelRatio || 1;
       const pitch = layout.cell + GAP + (tint === 'none' ? 0 : BAR);
@@ -204,8 +207,12 @@
   }
 
   function HeadTools() {
-    const { order, tint } = useSelection(['order', 'tint']);
-    const options = attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]));
+    const { order, tint, attention: known } = useSelection(['order', 'tint', 'attention']);
+    const stored = known ? known.stored : [];
+    const options = [
+      h('optgroup', { key: 'window', label: 'in this window' }, attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]))),
+      stored.length > 0 && h('optgroup', { key: 'stored', label: 'over all documents' }, stored.map((/** @type {string} */ metric) => h('option', { key: metric, value: `all ${metric}` }, metric.replace(/_/g, ' ')))),
+    ];
     const set = (/** @type {string} */ key) => (/** @type {any} */ event) => selection.set({ [key]: event.target.value }, { push: true });
     return h('div', { className: 'bar' },
       h('label', { className: 'inline' }, 'Sort', h('select', { value: order, onChange: set('order') }, h('option', { value: 'model' }, 'layers × heads'), options)),

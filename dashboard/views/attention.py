@@ -16,6 +16,7 @@ from dashboard.attention import METRICS, halves, head_metrics, pack, roots, scor
 from dashboard.components import Attention
 from dashboard.payloads import rounded
 from dashboard.queries import Query, QueryError
+from dashboard.results import head_scores
 from dashboard.sources.attention import AttentionInfo, AttentionSource, ImageSource
 from interp.errors import unknown_name
 
@@ -102,8 +103,11 @@ def attention_sites(query: Query) -> Response:
         }
         for site in sites.values()
     ]
+    stored = list(head_scores(query.shelf.source)) if sites else []
     images = list(source.image_streams) if isinstance(source, ImageSource) else []
-    return json_answer({"sites": rows, "metrics": METRICS, "imageStreams": images})
+    return json_answer(
+        {"sites": rows, "metrics": METRICS, "stored": stored, "imageStreams": images}
+    )
 
 
 def _every_head(
@@ -130,9 +134,11 @@ def heads(query: Query) -> Response:
 
 
 def heads_in_numbers(query: Query) -> Response:
-    """What every head does in one window of a document."""
+    """What every head does in one window of a document, and what stored results say of it."""
+    stored = head_scores(query.shelf.source)
     rows = [
         {"site": site.name, "head": head}
+        | {f"all {m}": values.get(f"{site.name}:{head}") for m, values in stored.items()}
         | head_metrics(weights, first_key, first_query, site.is_cross)
         for site, head, weights, first_query, first_key in _every_head(query, _source(query))
     ]

@@ -179,6 +179,28 @@ def test_an_image_and_its_rectangles(client):
     assert set(body) == {200}
 
 
+def test_stored_measures_of_heads_stand_beside_those_of_the_window(tmp_path):
+    import interp
+    from probes.results import write_result
+    from tests.storage.example import by_document, small
+    from tests.storage.maps import Maps, map_site
+
+    maps_of = Maps.random(map_site(n_heads=2), [9, 4], [9, 4])
+    path = tmp_path / "run.h5"
+    small((9, 4), segments={"text": by_document([9, 4], 100)}, maps=(maps_of,)).record(path)
+    with interp.open(path) as recording:
+        scores = [
+            {"head": f"a/attention:{head}", "metric": "induction", "value": value}
+            for head, value in enumerate([0.25, None])
+        ]
+        write_result(recording, "heads", "scores", {}, {"scores": scores})
+    client = create_app(open_sources([path])).server.test_client()
+    assert ask(client, "run/attention_sites").json["stored"] == ["induction"]
+    rows = ask(client, "run/heads_in_numbers?document=0").json["heads"]
+    assert [row["all induction"] for row in rows] == [0.25, None]
+    assert all(row["entropy"] is not None for row in rows)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
