@@ -20,6 +20,7 @@ from interp.errors import InterpError
 FIRST_PORT = 8050
 PORTS_TO_TRY = 50
 THREADS = 8
+CONNECTIONS = 1_000  # a browser keeps six open: 20 users would fill waitress's own limit of 100
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -135,6 +136,8 @@ def serve(
             app.server,
             sockets=[listener],
             threads=THREADS,
+            connection_limit=CONNECTIONS,
+            asyncore_use_poll=True,  # select() stops at 1,024 files
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
