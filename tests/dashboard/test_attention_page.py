@@ -97,6 +97,7 @@ def test_a_thumbnail_previews_and_a_click_locks(open_heads):
     page.mouse.click(x, y)
     until(page, "() => interp.selection.get().head === 1")
     assert page.evaluate(STATE, "asite") == LAYERS[1]
+    until(page, "() => location.search.includes('head=1')")  # written when the hand rests
     page.go_back()
     until(page, "() => interp.selection.get().head === 0")
     page.locator(".head-grid").focus()
