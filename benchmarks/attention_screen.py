@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.browser import LAUNCH
-from benchmarks.screen import count_bytes, percentile, served
+from benchmarks.screen import count_bytes
+from benchmarks.screen_data import percentile, served
 from interp.storage import AttentionPlan, AttentionSite, RecordingPlan, RecordingWriter, StreamPlan
 from interp.storage.key_ranges import pack_rows
 
