@@ -151,6 +151,7 @@ class AdapterRun:
             {stream.name: stream.document_start for stream in streams},
             {stream.name: stream.token_ids for stream in streams if stream.token_ids is not None},
             self._given.place,
+            allow_nonfinite=self._options.nonfinite == "store",
         )
 
     def _plan(

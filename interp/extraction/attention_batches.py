@@ -189,10 +189,17 @@ class BatchMaps(MapFormer):
     sites : mapping of str to LoaderSite
     submit : callable
         Takes what is ready to be written.
+    allow_nonfinite : bool
+        Keep NaN that the model itself computes.
     """
 
-    def __init__(self, sites: Mapping[str, LoaderSite], submit: Callable[[MapBatch], None]) -> None:
-        super().__init__(lambda document, at: f"position {at} of document {document}", whole=True)
+    def __init__(
+        self,
+        sites: Mapping[str, LoaderSite],
+        submit: Callable[[MapBatch], None],
+        allow_nonfinite: bool = False,
+    ) -> None:
+        super().__init__(_place, whole=True, allow_nonfinite=allow_nonfinite)
         self._sites, self._submit = sites, submit
         # Key ranges are told per document here, not looked up.
         self._plans = {
@@ -302,6 +309,10 @@ class BatchMaps(MapFormer):
                 "another sequence (cross-attention), learned keys and a changing number of "
                 "windows cannot be recorded from batches; leave it out with sites=[...]."
             )
+
+
+def _place(document: int, position: int) -> str:
+    return f"position {position} of document {document}"
 
 
 def _real_rows(weights: Tensor, begin: int, length: int, first_query: int) -> tuple[int, Tensor]:

@@ -30,6 +30,8 @@ class MapFormer:
         ``place(document, position)`` names a place, for messages.
     whole : bool
         Whether each segment comes as one piece, full maps too.
+    allow_nonfinite : bool
+        Keep NaN that the model itself computes.
 
     Attributes
     ----------
@@ -37,8 +39,14 @@ class MapFormer:
         Weights in sight, and those of them that were kept.
     """
 
-    def __init__(self, place: Callable[[int, int], str], whole: bool = False) -> None:
+    def __init__(
+        self,
+        place: Callable[[int, int], str],
+        whole: bool = False,
+        allow_nonfinite: bool = False,
+    ) -> None:
         self._place = place
+        self._allow_nonfinite = allow_nonfinite
         self.whole = whole
         self.n_seen = self.n_kept = 0
         self._measured: list[int] | None = None
@@ -65,6 +73,11 @@ class MapFormer:
     ) -> None:
         """Refuse weight on padding, and on keys that the site was found not to see."""
         name = plan.site.name
+        if self._allow_nonfinite:
+            # Of a row that sees nothing some models compute NaN, at every key.
+            padding = padding.nan_to_num(0)
+        elif rows.weights.numel():
+            self._refuse_nonfinite(name, document, rows)
         if padding.numel() and bool((padding != 0).any()):
             raise StorageError(
                 f"{name} attends to padding in {self._place(document, rows.first_row)}: the model "
@@ -86,6 +99,18 @@ class MapFormer:
                     f"{self._place(document, rows.first_row)}; uint8 holds 0 to 1. Record with "
                     "--attention-dtype float16."
                 )
+
+    def _refuse_nonfinite(self, name: str, document: int, rows: Rows) -> None:
+        """Refuse NaN and infinities, whatever is kept of the rows they are in."""
+        if bool(rows.weights.amax().isfinite() & rows.weights.amin().isfinite()):
+            return
+        bad = (~rows.weights.isfinite()).any(-1).any(0)
+        query = rows.first_row + int(bad.nonzero()[0])
+        raise StorageError(
+            f"{name} has weights that are NaN or infinite at {self._place(document, query)}: the "
+            "model itself computed them. Look for the cause in weights, input and masks, or keep "
+            "such values with --nonfinite store."
+        )
 
     def formed(
         self, plan: AttentionPlan, segment: int, rows: Rows, done: int, is_last: bool

@@ -36,6 +36,8 @@ class AttentionSink(MapFormer):
         ``place(document, position)`` names a place, for messages.
     submit : callable
         Takes what is ready to be written.
+    allow_nonfinite : bool
+        Keep NaN that the model itself computes.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class AttentionSink(MapFormer):
         tokens: Mapping[str, np.ndarray],
         place: Callable[[int, int], str],
         submit: Callable[[MapBatch], None] = lambda batch: None,
+        allow_nonfinite: bool = False,
     ) -> None:
         self._plans = plans
         self._start = document_start
         self._tokens = tokens
-        super().__init__(place)
+        super().__init__(place, allow_nonfinite=allow_nonfinite)
         self.submit = submit
         self._step: Step | None = None
         self._rows_seen: dict[str, int] = {}

@@ -241,7 +241,7 @@ class BatchRun:
             return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
-            maps = BatchMaps(self._maps, thread.submit)
+            maps = BatchMaps(self._maps, thread.submit, self._options.nonfinite == "store")
             asked = [*sites, *self._maps]
             with make_recorder(self._loaded, asked, self._options, maps) as recorder:
                 for batch in _chain(start, left):

@@ -252,7 +252,9 @@ def test_the_estimate_says_what_maps_take(tmp_path, monkeypatch):
     weights = 2 * 2 * 2 * sum(n * (n + 1) // 2 for n in LENGTHS)
     assert weights <= estimate.attention.n_bytes <= weights + 8 * sum(LENGTHS)
     assert 0 <= estimate.size_bytes - path.stat().st_size < 70_000
-    assert "grow with the square of a document's length, here a position sees up to 40 keys" in str(estimate)
+    assert "grow with the square of a document's length, here a position sees up to 40 keys" in str(
+        estimate
+    )
     assert "That is much" not in str(estimate)
     assert "full maps as float16, each weight within 0.00024" in str(summary)
     monkeypatch.setattr("interp.extraction.attention_costs.LARGE_BYTES", 10)
@@ -319,3 +321,35 @@ def test_no_more_than_a_layer_is_in_memory(tmp_path):
         patch.setattr(AttentionSink, "__call__", counting)
         interp.record(adapter, make_texts(LENGTHS), tmp_path / "run.h5", sites=SITES)
     assert most <= 2
+
+
+class Blind(SlidingAdapter):
+    """The third position of a document sees nothing, for which the softmax gives NaN."""
+
+    def __init__(self):
+        super().__init__(99, 0)
+        self.module.forward = self._weighted
+
+    def _weighted(self, ids, lengths):
+        query, key, value = self.module.qkv(self.module.embedding(ids)).chunk(3, -1)
+        seen = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+        seen[2] = False
+        scores = (query @ key.transpose(-2, -1)).masked_fill(~seen, -torch.inf)
+        return torch.softmax(scores, -1) @ value
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.9", "stats"])
+def test_rows_of_nan_are_refused_or_kept_as_asked(tmp_path, form):
+    options = {"sites": SITES, "attention": form}
+    texts = make_texts([8])
+    with pytest.raises(InterpError, match=r"NaN or infinite at position 2 of d0.*nonfinite"):
+        interp.record(Blind(), texts, tmp_path / "a.h5", **options)
+    interp.record(Blind(), texts, tmp_path / "b.h5", nonfinite="store", **options)
+    with interp.open(tmp_path / "b.h5") as recording:
+        (name,) = recording.attention_sites
+        if form == "full":
+            found = recording.attention(name, 0, 0)
+            assert np.isnan(found[2, :3]).all() and np.isfinite(np.delete(found, 2, 0)).all()
+        else:
+            values = recording.attention_statistics(name)["entropy"][:, 0]
+            assert np.flatnonzero(np.isnan(values)).tolist() == [2]
