@@ -128,8 +128,10 @@ class CharacterAdapter:
             from interp.errors import CorpusError
 
             bad = chr(codes[np.flatnonzero(ids < 0)[0]])
+            known = "".join(self.vocabulary)
+            shown = f"it knows {known!r}; " if len(known) <= 64 else ""
             raise CorpusError(
-                f"The model's vocabulary has no character {bad!r} and no unknown character; "
+                f"The model's vocabulary has no character {bad!r} and no unknown character; {shown}"
                 "remove such characters from the corpus or add '\\ufffd' to the vocabulary."
             )
         return ids, None
