@@ -19,6 +19,8 @@ from interp.models.huggingface_files import HuggingFaceFiles, find_files, first_
 from interp.models.tokens import Tokens
 
 _OF_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "merges.txt")
+#: Said, as the library would otherwise ask on the terminal whether to run code of the model's.
+_NO_CODE = {"trust_remote_code": False}
 MODEL_DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
@@ -48,7 +50,7 @@ def load_huggingface(
     transformers = _transformers()
     with _quiet(transformers):
         files = find_files(name, download)
-        config = _load(transformers.AutoConfig, name, files, "configuration")
+        config = _load(transformers.AutoConfig, name, files, "configuration", **_NO_CODE)
         kind = _model_class(transformers, config, name)
         module = _build(transformers, kind, config, name, files, random_init, dtype)
         module.eval()
@@ -124,7 +126,7 @@ def _adapter(transformers: Any, module: Any, name: str, files: HuggingFaceFiles)
             "batches and forward=."
         )
     _need_tokenizer(name, files)
-    tokenizer = _load(transformers.AutoTokenizer, name, files, "tokenizer")
+    tokenizer = _load(transformers.AutoTokenizer, name, files, "tokenizer", **_NO_CODE)
     tokens = Tokens(tokenizer, int(getattr(config, "vocab_size", 0) or 0))
     if getattr(config, "is_encoder_decoder", False):
         return adapters.HuggingFacePairs(module, tokens)

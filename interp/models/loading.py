@@ -132,6 +132,11 @@ def randomise(module: nn.Module) -> None:
     ModelError
         If a submodule owns parameters but has no ``reset_parameters``.
     """
+    fresh = getattr(type(module), "_from_config", None)
+    if fresh is not None:  # a Hugging Face model draws its weights as a whole
+        drawn = fresh(module.config, dtype=next(module.parameters()).dtype)
+        module.load_state_dict(drawn.state_dict())
+        return
     for name, part in module.named_modules():
         if not list(part.parameters(recurse=False)):
             continue

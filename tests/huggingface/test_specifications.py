@@ -206,6 +206,14 @@ def test_random_weights_have_the_shape_and_follow_the_seed(gpt2):
     ]
 
 
+def test_random_weights_of_a_model_that_is_there_already(gpt2):
+    adapter = load(gpt2).adapter
+    before = {name: value.clone() for name, value in adapter.module.state_dict().items()}
+    drawn = load(adapter, random_init=True, seed=5)
+    assert drawn.weights_hash == load(gpt2, random_init=True, seed=5).weights_hash
+    assert all((adapter.module.state_dict()[name] == value).all() for name, value in before.items())
+
+
 @pytest.mark.parametrize(("asked", "found"), [("auto", "bfloat16"), ("float32", "float32")])
 def test_weights_are_computed_with_in_their_own_type_or_the_one_asked_for(
     tmp_path, folder, asked, found
@@ -317,6 +325,14 @@ class TestRefusals:
         config = {"model_type": "gpt2", "architectures": ["NoSuchModel"], "vocab_size": 5}
         (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "nosuch"}))
         with pytest.raises(ModelError, match=r"the configuration cannot be read"):
+            load(f"hf:{tmp_path}")
+
+    def test_code_of_the_model_is_not_run_nor_asked_about(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("builtins.input", lambda *words: pytest.fail("it asked"))
+        config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        (tmp_path / "own.py").write_text("raise SystemExit('it ran')")
+        with pytest.raises(ModelError, match="the configuration cannot be read"):
             load(f"hf:{tmp_path}")
 
     def test_weights_and_unknown_types(self, gpt2, tmp_path):
