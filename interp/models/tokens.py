@@ -160,9 +160,11 @@ class Tokens:
         spell = self._speller()
         n_known = len(self.tokenizer)
         added = self.tokenizer.added_tokens_decoder
+        # Added tokens stand for themselves, except that some tokenizers add those of bytes.
+        literal = {i for i in added if not _BYTE_TOKEN.fullmatch(self._pieces[i])}
         return [
             None if i in self._special or i >= n_known
-            else piece.encode("utf-8", "surrogatepass") if i in added
+            else piece.encode("utf-8", "surrogatepass") if i in literal
             else spell(piece)
             for i, piece in enumerate(self._pieces)
         ]  # fmt: skip

@@ -111,9 +111,10 @@ def test_a_special_token_in_the_text_keeps_its_place(gpt2):
     assert spans[load(gpt2).adapter.decode(ids).index("<end>")].tolist() == [3, 8]
 
 
-@pytest.mark.parametrize("text", ["The cat 🙂", "a🙂🙂é\n\tb  c", "naïve café", "🙂", ""])
-def test_ids_spell_their_text_again(text):
-    tokens = Tokens(tiny.byte_level())
+@pytest.mark.parametrize("kind", ["byte_level", "byte_fallback"])
+@pytest.mark.parametrize("text", ["The cat 🙂", "a🙂🙂é\n\tb  c", "naïve café", "日本 x", ""])
+def test_ids_spell_their_text_again(text, kind):
+    tokens = Tokens(getattr(tiny, kind)())
     ids, spans = tokens.encode(text)
     spelt, found = tokens.text_of(ids)
     assert spelt == text

@@ -86,6 +86,24 @@ def sentence_piece() -> Any:
     )
 
 
+def byte_fallback() -> Any:
+    """As Llama 2's: spaces spelt by a mark, what is not in the vocabulary by its bytes."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback()]
+    )
+    special = ["<unk>", "<s>", *(f"<0x{i:02X}>" for i in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>")
+
+
 def save(folder: Path, model: Any, tokenizer: Any = None) -> str:
     """Save a model and its tokenizer and return the specification."""
     model.eval().save_pretrained(folder)
