@@ -353,3 +353,30 @@ def test_rows_of_nan_are_refused_or_kept_as_asked(tmp_path, form):
         else:
             values = recording.attention_statistics(name)["entropy"][:, 0]
             assert np.flatnonzero(np.isnan(values)).tolist() == [2]
+
+
+class Looking(nn.Module):
+    """A recurrent net whose attention sees what it is fed at once, and no more."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(98, 8)
+        self.lstm = nn.LSTM(8, 8, batch_first=True)
+
+    def forward(self, ids, state=None):
+        hidden, state = self.lstm(self.embedding(ids), state)
+        unseen = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).triu(1)
+        scores = (hidden @ hidden.transpose(-2, -1)).masked_fill(unseen, -torch.inf)
+        mixed = torch.softmax(scores, -1) @ hidden
+        return mixed @ self.embedding.weight.T, state
+
+
+def test_attention_that_does_not_reach_back_over_windows_is_refused(tmp_path):
+    adapter = CharacterAdapter(Looking().eval())
+    options = {"sites": [*SITES, "lstm/l0/hidden"]}
+    interp.record(adapter, make_texts([30, 12]), tmp_path / "a.h5", window=30, **options)
+    with interp.open(tmp_path / "a.h5") as recording:
+        (name,) = recording.attention_sites
+        np.testing.assert_allclose(recording.attention(name, 1).sum(-1), 1, atol=2e-3)
+    with pytest.raises(InterpError, match="does not reach back over windows.*longer --window"):
+        interp.record(adapter, make_texts([30]), tmp_path / "b.h5", window=20, **options)
