@@ -212,14 +212,18 @@ class Tokens:
         Many tokenizers cut it off the offsets, although it is part of the token.
         """
         spans = spans.copy()
+        before = 0
         for i, index in enumerate(ids.tolist()):
             if added[i] or index >= len(self.vocabulary):
                 continue
             token = self.vocabulary[index]
             n_space = len(token) - len(token.lstrip())
             first, stop = spans[i].tolist()
-            if 0 < n_space <= first and text[first - n_space : stop] == token:
+            if n_space and text[before : before + len(token)] == token:
+                spans[i] = before, before + len(token)
+            elif 0 < n_space <= first - before and text[first - n_space : first] == token[:n_space]:
                 spans[i, 0] = first - n_space
+            before = max(before, int(spans[i, 1]))
         return spans
 
 
