@@ -61,3 +61,37 @@ def test_whole_documents_share_a_forward_only_within_the_budget():
 def test_equal_lengths_keep_the_order_of_the_corpus():
     schedule = plan_schedule(np.array([5, 7, 5, 7]), 2, 100)
     assert [step.documents.tolist() for step in schedule.steps()] == [[1, 3], [0, 2]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 20), st.integers(1, 9), st.integers(0, 12)),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 6),
+)
+def test_steps_of_generation_cover_source_and_target_once(documents, batch_size):
+    """Documents are (source, prompt, written): the source with the prompt, then one by one."""
+    source, prompts, written = np.array(documents).T
+    schedule = Schedule(
+        prompts + written,
+        batch_size,
+        None,
+        batch_size * 2,
+        stream="target",
+        beside={"source": source},
+        prompts=prompts,
+    )
+    for name, total in (("source", source.sum()), ("target", (prompts + written).sum())):
+        seen = np.zeros(total, int)
+        for begin, stop in schedule.segments(name):
+            seen[begin:stop] += 1
+        assert (seen == 1).all()
+    for step in schedule.steps():
+        fed = step.parts["source"].lengths
+        assert (fed == (source[step.documents] if step.start == 0 else 0)).all()
+        assert (step.parts["source"].key_stops == source[step.documents]).all()
+        assert (step.lengths == (prompts[step.documents] if step.start == 0 else 1)).all()
+        assert step.lead.first_key == 0
