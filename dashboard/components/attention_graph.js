@@ -244,6 +244,13 @@
   }
 
   function AttentionGraph() {
+    const { attention: known } = useSelection(['attention']);
+    const isFollowed = (/** @type {any} */ site) => site.stream === site.keyStream && site.form !== 'stats';
+    if (!known || known.sites.some(isFollowed)) return h(SelfAttention);
+    return h(interp.EmptyNote, { text: 'The graph follows self-attention from layer to layer, and this recording has none: its heads look from one stream at another. Matrix, lines and steps show them.' });
+  }
+
+  function SelfAttention() {
     const ref = React.useRef(null);
     React.useEffect(() => {
       const controller = new GraphController(ref.current);

@@ -104,11 +104,11 @@
     const { view, attention: known, look } = useSelection(['view', 'attention', 'look', 'about']);
     if (view !== 'attention') return h('div', { id: props.id, hidden: true });
     if (known && !known.sites.length) {
-      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: 'This recording holds no attention. Record it with --sites "**/attention".' }));
+      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: `This recording holds no attention. If its model computes any, record it with \`--sites '**/attention'\`` }));
     }
     const onlyStats = known && known.sites.every((/** @type {any} */ site) => site.form === 'stats');
     if (onlyStats) {
-      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: 'This recording keeps statistics of its heads, not their maps. Record with --attention full or --attention top-p:0.95 to see them; interp heads shows the statistics.' }));
+      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: 'This recording keeps statistics of its heads, not their maps. Record with `--attention full` or `--attention top-p:0.95` to see them; `interp heads` shows the statistics.' }));
     }
     const shown = attention.shownHead();
     return h('div', { id: props.id, className: 'attention' },

@@ -106,7 +106,7 @@
       ref.current.controller = ref.current.controller || new PatchesController(ref.current);
       ref.current.controller.draw(image, map.weights.subarray(query * map.keys, (query + 1) * map.keys), query, place);
     });
-    if (!isImage) return h(interp.EmptyNote, { text: 'This recording has no images. Record a vision model, such as interp record zoo:digits-vit digits: --sites "**/attention".' });
+    if (!isImage) return h(interp.EmptyNote, { text: `This recording has no images. Record a vision model, such as \`interp record zoo:digits-vit digits:test -o digits.h5 --sites '**/attention'\`` });
     const hasPlace = image && image.rectangles[query] && image.rectangles[query][2] > image.rectangles[query][0];
     return h('div', { className: 'patches', ref },
       h('p', { className: 'attention-note' }, hasPlace ? 'Where the framed patch looks. ' : 'Where the class token looks: it stands for the whole image. ', 'Point at a patch to look from there; a click pins it.',

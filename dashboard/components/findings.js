@@ -11,7 +11,13 @@
   interp.addState({ finding: { ...interp.urlState.kinds.TEXT, initial: null } }, { results: null, result: null });
   interp.addReset(['finding']);
 
-  const COMMANDS = 'interp rank run.h5 --concept string, interp probe, interp ablate, interp dynamics saturation run.h5 and interp heads run.h5 leave their results here.';
+
+  function nothingYet() {
+    const { about } = selection.get();
+    const file = about?.path ? about.path.split('/').pop() : 'run.h5';
+    const first = about?.streams.some((/** @type {any} */ stream) => stream.hasText) ? `rank ${file} --concept string` : `heads ${file}`;
+    return `Nothing has been computed from this recording yet. Begin with \`interp ${first}\`: what \`interp rank\`, \`probe\`, \`ablate\`, \`dynamics\` and \`heads\` find appears here.`;
+  }
 
   function loadList() {
     const { about, view } = selection.get();
@@ -72,7 +78,7 @@
     }, []);
     if (view !== 'findings') return h('div', { id: props.id, hidden: true });
     if (!results) return h('div', { id: props.id, className: 'findings' }, h('p', { className: 'quiet' }, 'Loading …'));
-    if (!results.length) return h('div', { id: props.id, className: 'findings' }, h(interp.EmptyNote, { text: `Nothing has been computed from this recording yet. ${COMMANDS}` }));
+    if (!results.length) return h('div', { id: props.id, className: 'findings' }, h(interp.EmptyNote, { text: nothingYet() }));
     return h('div', { id: props.id, className: 'findings' }, h(List), h(Shown));
   }
 

@@ -23,9 +23,10 @@
       shown && shown.Bar && h(shown.Bar));
   }
 
-  /** What a pane says that has nothing to show: what is missing, what to do next. */
+  /** What a pane says that has nothing to show: what is missing, what to do next. What stands between backticks is to be typed. */
   function EmptyNote(/** @type {{text: string}} */ { text }) {
-    return h('p', { className: 'empty-note', role: 'note' }, text);
+    const pieces = text.split('`').map((piece, i) => (i % 2 ? h('code', { key: i }, piece) : piece));
+    return h('p', { className: 'empty-note', role: 'note' }, pieces);
   }
 
   Object.assign(interp, { EmptyNote });

@@ -35,7 +35,7 @@
       h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${(100 * weight).toFixed(1)}%` } }, weight.toFixed(3))));
   }
 
-  function Steps(/** @type {any} */ { steps, place, keyPlace, query, at: key }) {
+  function Steps(/** @type {any} */ { steps, place, keyPlace, query, isPinned, at: key }) {
     const product = steps.query.map((/** @type {number} */ value, /** @type {number} */ i) => value * steps.keys[key][i]);
     const limit = Math.max(1e-6, ...[...steps.query, ...steps.keys[key]].map(Math.abs));
     const most = Math.max(1e-6, ...product.map(Math.abs));
@@ -46,6 +46,7 @@
     const choose = (/** @type {number} */ k) => selection.set({ key: keyPlace.first + keyPlace.start + k }, { push: true });
     const name = (/** @type {any} */ where, /** @type {number} */ i) => interp.visible(where.tokens[i]);
     return h('div', { className: 'steps' },
+      !isPinned && h('p', { className: 'quiet' }, 'The last token of the window is the query. To pin another, click a row of the matrix, a token of the lines or of the steps.'),
       h('section', null, h('h3', null, `1 · query × key, number by number`),
         h(Cells, { name: 'q', values: steps.query, limit, note: name(place, query) }),
         h(Cells, { name: 'k', values: steps.keys[key], limit, note: name(keyPlace, key) }),
@@ -64,14 +65,15 @@
     const { place, keyPlace, pos, key } = useSelection(['place', 'keyPlace', 'pos', 'key', 'asite', 'head', 'hoverHead', 'mapCount', 'theme', 'systemTheme']);
     const shown = attention.shownHead();
     if (!shown || !place || !keyPlace) return h('p', { className: 'quiet attention-note' }, 'Loading …');
-    if (!shown.site.hasVectors) return h(interp.EmptyNote, { text: `Queries and keys of ${shown.site.module} were not recorded. Record them beside the weights: --sites "**/attention" "**/query" "**/key".` });
-    const query = pos === null ? -1 : pos - place.first - place.start;
-    if (query < 0 || query >= place.tokens.length) return h(interp.EmptyNote, { text: 'Pin a query: click a row of the matrix or a token on the left of the lines.' });
+    if (!shown.site.hasVectors) return h(interp.EmptyNote, { text: `Queries and keys of ${shown.site.module} were not recorded. Record them beside the weights: \`--sites '**/attention,**/query,**/key'\`` });
+    const pinned = pos === null ? -1 : pos - place.first - place.start;
+    const isPinned = pinned >= 0 && pinned < place.tokens.length;
+    const query = isPinned ? pinned : place.tokens.length - 1;
     const steps = attention.queryKey(shown.site, shown.head, place.start + query);
     if (!steps) return h('p', { className: 'quiet attention-note' }, 'Loading …');
     const wanted = key === null ? -1 : key - keyPlace.first - keyPlace.start;
     const best = steps.weight.indexOf(Math.max(...steps.weight));
-    return h(Steps, { steps, place, keyPlace, query, at: wanted >= 0 && wanted < steps.keys.length ? wanted : best });
+    return h(Steps, { steps, place, keyPlace, query, isPinned, at: wanted >= 0 && wanted < steps.keys.length ? wanted : best });
   }
 
   Object.assign(interp, { QueryKey });

@@ -9,7 +9,7 @@
 
   const SYMBOLS = {
     hidden: 'h', cell: 'c', input_gate: 'i', forget_gate: 'f', cell_gate: 'g', output_gate: 'o',
-    reset_gate: 'r', update_gate: 'z', new_gate: 'n', output: 'out', input: 'in',
+    reset_gate: 'r', update_gate: 'z', new_gate: 'n', output: 'y', input: 'x',
   };
 
   function Select(/** @type {any} */ { label, value, options, onChange }) {

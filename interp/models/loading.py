@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp.errors import ModelError, unknown_name
+from interp.errors import ModelError, nearest, unknown_name
 from interp.models import zoo
 from interp.models.adapter import Adapter
 from interp.models.weights import load_into, read_weights, refuse_non_finite, weights_hash
@@ -158,8 +158,10 @@ def _build(spec: str | nn.Module | Adapter, weights: object) -> tuple[nn.Module 
     builders: dict[str, Callable[[str], Any]] = {"zoo": zoo.load_bundled, "py": _from_factory}
     if scheme not in builders or not rest:
         bundled = [f"zoo:{name}" for name in zoo.names()]
+        close = nearest(spec, bundled)
         raise ModelError(
-            unknown_name("model specification", spec, [*bundled, "py:package.module:factory"])
+            f"No model specification named {spec!r}"
+            + (f"; nearest: {', '.join(close)}." if close else ".")
             + f" Bundled models: {', '.join(bundled)}; Hugging Face: hf:DIRECTORY; your own: "
             "py:package.module:factory."
         )

@@ -202,7 +202,7 @@ def test_the_steps_of_a_score_are_on_real_numbers(open_heads):
 
 def test_without_queries_and_keys_it_says_how_to_record_them(open_heads):
     page = open_heads(f"asite={LAYERS[0]}&head=0&pos=3", "query", wait=".empty-note")
-    assert '"**/query" "**/key"' in page.locator(".empty-note").inner_text()
+    assert "--sites '**/attention,**/query,**/key'" in page.locator(".empty-note").inner_text()
 
 
 def test_steps_walk_through_the_text_with_predictions(open_heads):
@@ -271,4 +271,4 @@ def test_a_recording_without_attention_says_what_to_do(open_page):
     with served(synthetic_source(n_units=4)) as url:
         page = open_page(f"{url}/?view=attention", wait=False)
         page.wait_for_selector(".attention .empty-note")
-        assert '--sites "**/attention"' in page.locator(".empty-note").first.inner_text()
+        assert "--sites '**/attention'" in page.locator(".empty-note").first.inner_text()
