@@ -139,18 +139,24 @@ class MapFormer:
                 self._measured[1] += int(np.diff(some.ranges, axis=1).sum()) * len(weights)
             if not self.whole:
                 return [MapPiece(site.name, segment, weights, done)]
+            self._held(site.name, segment).append(MapPiece(site.name, segment, weights))
         else:
-            weights = None
-        edges = {}
+            for part in rows.parts():
+                self._held(site.name, segment).append(self._summed_up(plan, segment, part))
+        if not is_last:
+            return []
+        return [joined(self._waiting.pop((site.name, segment)))]
+
+    def _summed_up(self, plan: AttentionPlan, segment: int, rows: Rows) -> MapPiece:
+        """Return the largest weights, where these are kept, and the statistics of some rows."""
+        site, edges = plan.site, {}
         if site.form == TOP_P:
             assert site.mass is not None
             edges = largest_rows(rows, site.mass, site.dtype)
             self.n_kept += int(edges[schema.KEPT].sum())
             self.n_seen += int(np.diff(rows.ranges, axis=1).sum()) * (site.n_heads or 0)
-        held = self._waiting.setdefault((site.name, segment), [])
         statistics = statistics_rows(rows, plan.statistics)
-        held.append(MapPiece(site.name, segment, weights, 0, edges, statistics))
-        if not is_last:
-            return []
-        del self._waiting[site.name, segment]
-        return [joined(held)]
+        return MapPiece(site.name, segment, edges=edges, statistics=statistics)
+
+    def _held(self, site: str, segment: int) -> list[MapPiece]:
+        return self._waiting.setdefault((site, segment), [])

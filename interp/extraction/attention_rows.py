@@ -6,7 +6,7 @@ where the model runs, and gives NumPy arrays on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch import Tensor
 from interp.storage import schema
 from interp.storage.key_ranges import inside, pack_rows
 
+#: Weights that are sorted, or summed up, at once.
+PART_WEIGHTS = 2**22
 _DTYPES = {"float16": torch.float16, "float32": torch.float32, "uint8": torch.uint8}
 
 
@@ -45,6 +47,15 @@ class Rows:
     def n_keys(self) -> int:
         """Number of keys."""
         return self.weights.shape[-1]
+
+    def parts(self) -> Iterator[Rows]:
+        """Yield the rows a few at a time: to sort many takes several times their memory."""
+        n_heads, n_rows, n_keys = self.weights.shape
+        size = max(1, PART_WEIGHTS // max(1, n_heads * n_keys))
+        for first in range(0, n_rows, size):
+            part = slice(first, first + size)
+            weights, ranges = self.weights[:, part], self.ranges[part]
+            yield Rows(weights, ranges, self.first_row + first, self.first_key, self.tokens)
 
     def sees_all(self) -> bool:
         """Whether each query may see all keys."""
@@ -140,11 +151,12 @@ def largest_rows(rows: Rows, mass: float, dtype: str = "float32") -> dict[str, n
     rank = torch.arange(weights.shape[-1], device=weights.device)
     keep = torch.zeros_like(weights, dtype=torch.bool)
     keep.scatter_(-1, order, rank < count[..., None])
+    index = schema.index_dtype(max(256, rows.first_key + rows.n_keys))
     kept_mass = torch.where(sums.isnan(), torch.nan, weights.where(keep, 0).sum(-1))
     return {
         schema.KEPT: count.T.to(torch.int32).cpu().numpy().astype("<u4"),
         schema.KEPT_MASS: kept_mass.T.cpu().numpy().astype("<f4"),
-        schema.KEY_INDEX: (keep.nonzero()[:, 2] + rows.first_key).cpu().numpy(),
+        schema.KEY_INDEX: (keep.nonzero()[:, 2] + rows.first_key).cpu().numpy().astype(index),
         schema.WEIGHTS: stored(weights[keep], dtype).numpy(),
     }
 

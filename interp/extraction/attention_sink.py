@@ -133,10 +133,11 @@ class AttentionSink(MapFormer):
         begin = max(0, queries.context - first_query)
         end = min(weights.shape[1], queries.context + length - first_query)
         done = first_query + begin - queries.context
-        if end <= begin and not (length == 0 and first_query == 0):
-            return []
+        if end <= begin:
+            nothing = length == 0 and first_query == 0
+            return [empty_piece(plan, step.segment + row)] if nothing else []
         n_keys = int(keys.key_stops[row]) - keys.first_key
-        part = weights[:, begin : max(begin, end)]
+        part = weights[:, begin:end]
         document = int(step.documents[row])
         rows = self._rows(plan, document, part[:, :, :n_keys], queries.start + done, keys)
         self.refuse_outside(plan, document, rows, part[:, :, n_keys:])
