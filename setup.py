@@ -44,7 +44,9 @@ setup(
         "pygments>=2.18",
     ],
     extras_require={
-        "hf": ["transformers>=5", "tokenizers>=0.22"],
+        "hf": ["transformers>=5", "tokenizers>=0.22", "huggingface-hub>=1"],
+        # Corpora of picture files.
+        "images": ["pillow>=11"],
         # Reading GGUF files, such as SmolLM2's from its package.
         "llm": ["transformers>=5", "tokenizers>=0.22", "gguf>=0.17", "accelerate>=1.5"],
         # Parsers of other languages than Python, for annotations.

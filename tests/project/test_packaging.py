@@ -66,9 +66,10 @@ def test_everything_installed_is_pinned(metadata):
 def test_every_import_from_outside_is_a_stated_dependency(metadata):
     import sys
 
-    distributions = {"sklearn": "scikit-learn", "umap": "umap-learn"}
+    distributions = {"sklearn": "scikit-learn", "umap": "umap-learn", "PIL": "pillow"}
     stated = _names(metadata["install_requires"])
-    stated |= _names(metadata["extras_require"]["hf"] + metadata["extras_require"]["concepts"])
+    for extra in ("hf", "concepts", "images"):
+        stated |= _names(metadata["extras_require"][extra])
     # flask is what dash is made of, scipy what scikit-learn is made of.
     stated |= {"flask", "werkzeug", "plotly", "scipy"}
     missing = set()
