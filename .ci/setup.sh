@@ -9,7 +9,7 @@ mode=${1:-runtime}
 venv=.venv
 case $mode in
     runtime) extras= ; need_mb=${MIN_DISK_MB:-3000} ;;
-    dev) extras='[dev,hf,concepts]' ; need_mb=${MIN_DISK_MB:-4000} ;;
+    dev) extras='[dev,hf,concepts,images]' ; need_mb=${MIN_DISK_MB:-4000} ;;
     *) echo "usage: .ci/setup.sh runtime|dev" >&2; exit 2 ;;
 esac
 
