@@ -211,7 +211,14 @@ def _measure(
     for name, gradient in zip(names, gradients, strict=True):
         if gradient is None:
             raise InterpError(f"The loss does not depend on {name}; what is it the loss of?")
-        by_lag = inputs.by_step(name, gradient).flip(1)[:, : n_lags + 1]
+        by_step = inputs.by_step(name, gradient)
+        if by_step.shape[1] != losses.shape[1]:  # lag 0 would be another position than T
+            raise InterpError(
+                f"{name} read {by_step.shape[1]} steps, but the loss has {losses.shape[1]} "
+                "positions, so lags cannot be counted. Give the loss of every position that is "
+                "read, (rows, steps): leave the last token out of what the model reads, say."
+            )
+        by_lag = by_step.flip(1)[:, : n_lags + 1]
         found[name] = by_lag.double().norm(dim=-1).cpu().numpy()
     return found, factor
 

@@ -165,6 +165,16 @@ def test_packed_rows_of_one_length_are_followed_and_others_refused():
         )  # fmt: skip
 
 
+def test_a_loss_of_fewer_positions_than_are_read_is_refused():
+    # The last token has no target: its gradient is 0, and every lag would be one too many.
+    net, ids = Tagger(make("lstm")).double().eval(), torch.randn(2, 20, 3, dtype=torch.float64)
+    options = {"n_lags": 10, "fit": (1, 10)}
+    with pytest.raises(InterpError, match="read 20 steps, but the loss has 19 positions"):
+        gradient_by_lag(net, [ids], lambda output, batch: output[:, :-1].sum(-1), **options)
+    found = gradient_by_lag(net, [ids[:, :-1]], lambda output, batch: output.sum(-1), **options)
+    assert found.layers[0].mean[0] > 0
+
+
 def test_other_refusals():
     net = make("gru").eval()
     x = torch.randn(2, 20, 3, dtype=torch.float64)
