@@ -320,7 +320,9 @@ def _share_below(values: np.ndarray) -> np.ndarray:
     # Every 16th of 65,536 values in order: to the nearest 1/4096.
     grid = np.sort(values[:: max(1, len(values) >> 16)])[8::16]
     grid = grid if len(grid) else np.sort(values)
-    return (np.searchsorted(grid, values) / len(grid)).astype(np.float32)
+    low = np.searchsorted(grid, values, side="left")
+    high = np.searchsorted(grid, values, side="right")
+    return ((low + high) / (2 * len(grid))).astype(np.float32)
 
 
 def _runs(on: np.ndarray, document_start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,21 @@ def test_similar_places_are_the_other_events(recording):
     assert all(place.score > 0.5 for place in places)
 
 
+def test_places_do_not_depend_on_the_storage_type_where_values_are_tied(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.maximum(rng.normal(size=(4000, 3)), 0).astype("float16")  # half of them are 0
+    values[1000:1030], values[3000:3030] = 2, 2
+    values[:, 2] = 0
+    found = []
+    for dtype in ("float16", "float32"):
+        write_recording(tmp_path / f"{dtype}.h5", values.astype(dtype), np.array([0, 2000, 4000]))
+        with interp.open(tmp_path / f"{dtype}.h5") as recording:
+            unit = probes.search_units(recording, [(1000, 1030)], n_best=3)
+            found.append(probes.similar_places(recording, [(1000, 1030)], unit, n_best=1)[0])
+    assert (found[0].start, found[0].stop) == (found[1].start, found[1].stop) == (3000, 3030)
+    assert abs(found[0].score - found[1].score) < 0.01
+
+
 @pytest.mark.parametrize(
     ("ranges", "message"),
     [([], "Nothing is selected"), ([(5, 5)], "empty or outside"), ([(0, N + 1)], "outside"),
