@@ -109,14 +109,15 @@ class _Text:
         return {
             "position": position,
             "document": self._stream.document_names[document],
-            "before": self._cut(low, at),
-            "inside": self._cut(at, at + 1),
-            "after": self._cut(at + 1, high),
+            **self._parts(low, at, high),
         }
 
-    def _cut(self, start: int, stop: int) -> str:
-        if self._spans is None:
-            return self._text[start:stop]
-        if stop <= start or not len(self._spans):
-            return ""
-        return self._text[int(self._spans[start, 0]) : int(self._spans[stop - 1, 1])]
+    def _parts(self, low: int, at: int, high: int) -> dict[str, str]:
+        """Return the text before, at and after a position, with the white space between tokens."""
+        if self._spans is None or not len(self._spans):
+            bounds = (low, at, at + 1, high)
+        else:
+            (first, _), (start, stop) = self._spans[low], self._spans[at]
+            bounds = (int(first), int(start), int(stop), int(self._spans[high - 1, 1]))
+        pieces = (self._text[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+        return dict(zip(("before", "inside", "after"), pieces, strict=True))

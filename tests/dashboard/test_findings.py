@@ -156,6 +156,15 @@ def test_a_text_that_comes_again_is_counted():
     )
 
 
+def test_white_space_that_no_token_holds_is_shown():
+    spans = np.array([[0, 0], [0, 3], [4, 7], [8, 9], [9, 11], [11, 11]])  # [CLS], words, [SEP]
+    values = np.array([0, 0, 1, 0, 0, 0], np.float16)[:, None]
+    source = MemorySource([("a", "the cat sat")], {"a/output": values}, spans=[spans])
+    groups = unit_contexts(source, source.sites["a/output"], 0)
+    row = groups["highest"][0]
+    assert (row["before"], row["inside"], row["after"]) == ("the ", "cat", " sat")
+
+
 def test_a_unit_knows_its_concepts_and_results(client):
     facts = ask(client, "unit_facts?site=lstm/l0/cell&unit=2")
     assert facts["concepts"][0]["name"] == "string" and facts["concepts"][0]["auroc"] > 0.97
