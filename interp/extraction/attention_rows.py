@@ -187,7 +187,8 @@ def statistics_rows(rows: Rows, names: Sequence[str]) -> dict[str, np.ndarray]:
             found[name] = _at_offset(weights, query + _OFFSETS[name] - rows.first_key)
         else:
             found[name] = _weighted(weights, _same_token(rows, name, apart))
-    return {name: values.T.cpu().numpy() for name, values in found.items()}
+    # Copies: a view of the weights would keep all of them in memory until it is written.
+    return {name: np.array(values.T.cpu().numpy()) for name, values in found.items()}
 
 
 _OFFSETS = {"previous_mass": -1, "self_mass": 0, "next_mass": 1}
