@@ -67,7 +67,7 @@ def probe_recording(
     together : bool
         One probe on the units of all sites instead.
     save : bool
-        Write the reports into ``run.results/``.
+        Write the report into ``run.results/``, as a ``sweep`` where there are several.
     **options
         Of :func:`probes.evaluation.evaluate`.
     """
@@ -80,9 +80,23 @@ def probe_recording(
             found = Sweep(report.concept, [report])
         else:
             found = sweep(recording, concept, sites, **options)
-        for report in found.reports if save else ():
-            write_result(recording, "probe", report.concept, report.parameters, report.to_dict())
+        if save:
+            _keep(recording, found)
     return found
+
+
+def _keep(recording: Any, found: Sweep) -> None:
+    """Write one result: layers that were asked for together are compared in one figure."""
+    first = found.reports[0]
+    if len(found.reports) == 1:
+        write_result(recording, "probe", first.concept, first.parameters, first.to_dict())
+        return
+    parameters = {
+        **first.parameters,
+        "sites": [site for report in found.reports for site in report.sites],
+        "probe": [report.parameters["probe"] for report in found.reports],  # penalties differ
+    }
+    write_result(recording, "sweep", first.concept, parameters, found.to_dict())
 
 
 def search_recording(

@@ -162,7 +162,8 @@ def test_the_command(folder):
     assert "lstm/l0/cell" in done.stdout and "random init" in done.stdout
     assert figure.stat().st_size > 10_000
     with interp.open(folder / "run.h5") as recording:
-        assert len(read_results(recording, "probe")) == 2
+        kept = read_results(recording, "sweep")
+    assert len(kept) == 1 and len(kept[0]["result"]["reports"]) == 2
     done = CliRunner().invoke(app, [*command, "--figure", "a.png"])
     assert isinstance(done.exception, InterpError)
 
