@@ -98,7 +98,7 @@ def test_the_layout_names_every_folder_of_the_packages():
         if (folder / "__init__.py").exists():
             assert f"interp/{folder.name}/" in text
     listing = text.split("```")[1].strip()
-    assert len(listing.splitlines()) == 13
+    assert len(listing.splitlines()) == 12
     for name in re.findall(r"^(\S+)/ ", listing, re.MULTILINE):
         assert (ROOT / name).is_dir(), name
     for name in re.findall(r"`((?:interp|dashboard|probes|tests|docs)/[\w./]+)`", text):
