@@ -32,6 +32,7 @@ SCRIPTS = [
     "unit_card.js",
     "unit_list.js",
     "attention_math.js",
+    "canvas_view.js",
     "attention_data.js",
     "head_grid.js",
     "head_matrix.js",

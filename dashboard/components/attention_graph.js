@@ -26,27 +26,12 @@
     return { maps: join === 'rollout' ? flowTo(maps, found.n, target) : maps, heads };
   }
 
-  class GraphController {
+  class GraphView extends interp.CanvasView {
     constructor(/** @type {HTMLElement} */ root) {
-      this.root = root;
-      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      super(root, KEYS);
       this.stepX = this.stepY = 1; // CSS pixels
       /** @type {any} */ this.found = null;
       /** @type {any} {name, edges, reached} */ this.shown = null;
-      this.stops = [selection.subscribe(KEYS, () => this.draw())];
-      const observer = new ResizeObserver(() => this.draw());
-      observer.observe(root);
-      this.stops.push(() => observer.disconnect());
-      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
-      this.canvas.addEventListener('mouseleave', () => selection.set({ hoverEdge: null, hoverPos: null }));
-      this.canvas.addEventListener('click', (event) => this.clicked(event));
-      root.addEventListener('keydown', (event) => this.keyed(event));
-      this.draw();
-    }
-
-    close() {
-      this.stops.forEach((stop) => stop());
-      selection.set({ hoverEdge: null, hoverPos: null }); // no pointer leaves what is gone
     }
 
     /** Index of the token whose sources are shown: the pinned one, else the last. */
@@ -78,16 +63,12 @@
     paint(/** @type {any} */ place, /** @type {number} */ target) {
       const { found } = this;
       const levels = found.sites.length + 1;
-      const scale = window.devicePixelRatio || 1;
       const width = Math.max(this.root.clientWidth - 20, LEFT + found.n * 14);
       this.stepX = Math.min(64, (width - LEFT - 12) / found.n);
       const room = this.root.clientHeight - BOTTOM - TOP - 20;
       this.stepY = Math.max(30, Math.min(72, room / Math.max(1, levels - 1)));
       const height = TOP + BOTTOM + this.stepY * (levels - 1);
-      Object.assign(this.canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
-      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
-      context.setTransform(scale, 0, 0, scale, 0, 0);
+      const context = this.sheet(width, height);
       const style = getComputedStyle(this.root);
       this.residual(context, style);
       this.edges(context, style);
@@ -251,12 +232,7 @@
   }
 
   function SelfAttention() {
-    const ref = React.useRef(null);
-    React.useEffect(() => {
-      const controller = new GraphController(ref.current);
-      ref.current.controller = controller;
-      return () => controller.close();
-    }, []);
+    const ref = interp.useCanvasView(GraphView);
     return h(React.Fragment, null, h(GraphTools),
       h('p', { className: 'attention-note' }, 'Click a token to see what reaches it, an edge to open its head. Lines say where heads look; how much that contributes to the prediction they do not say.'),
       h('div', { className: 'graph', ref, tabIndex: 0, role: 'region', 'aria-label': 'Attention graph: left and right choose the target token' }, h('canvas', { role: 'img', 'aria-label': 'Tokens by layers with the attention that reaches the target' })));

@@ -48,32 +48,21 @@
     return { cell, sites: null, perRow, rows: Math.ceil(heads.length / perRow), places: sorted.map((head, i) => ({ head, row: Math.floor(i / perRow), column: i % perRow })) };
   }
 
-  class GridController {
+  class GridView extends interp.CanvasView {
     constructor(/** @type {HTMLElement} */ root) {
-      this.root = root;
-      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      super(root, ['headGrid', 'order', 'tint', 'asite', 'head', 'hoverHead', 'theme', 'systemTheme', 'view']);
       /** @type {any} */ this.layout = null;
       this.inSight = '';
       this.pitch = 1; // pixels from row to row
-      this.stops = [
-        selection.subscribe(['headGrid', 'order', 'tint', 'asite', 'head', 'hoverHead', 'theme', 'systemTheme', 'view'], () => this.draw()),
-      ];
-      const observer = new ResizeObserver(() => this.draw());
-      observer.observe(root);
-      this.stops.push(() => observer.disconnect());
-      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
-      this.canvas.addEventListener('mouseleave', () => this.preview(null));
-      this.canvas.addEventListener('click', (event) => {
-        const found = this.under(event);
-        if (found) attention.chooseHead(found.site, found.head);
-      });
-      root.addEventListener('keydown', (event) => this.keyed(event));
-      this.draw();
     }
 
-    close() {
-      this.stops.forEach((stop) => stop());
-      clearTimeout(this.timer);
+    left() {
+      this.preview(null);
+    }
+
+    clicked(/** @type {MouseEvent} */ event) {
+      const found = this.under(event);
+      if (found) attention.chooseHead(found.site, found.head);
     }
 
     draw() {
@@ -84,13 +73,9 @@
       const isKnown = headGrid.heads.some((/** @type {any} */ row) => row[order] !== undefined);
       const layout = arrange(headGrid.heads, isKnown ? order : 'model', this.root.clientWidth - 14);
       this.layout = layout;
-      const scale = window.devicePixelRatio || 1;
       const pitch = layout.cell + GAP + (tint === 'none' ? 0 : BAR);
       const [width, height] = [LEFT + layout.perRow * (layout.cell + GAP), TOP + layout.rows * pitch];
-      Object.assign(this.canvas, { width: width * scale, height: height * scale });
-      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
-      context.scale(scale, scale);
+      const context = this.sheet(width, height);
       context.imageSmoothingQuality = 'high';
       const style = getComputedStyle(this.root);
       const pixels = codePixels(theme);
@@ -220,13 +205,8 @@
   }
 
   function HeadGrid() {
-    const ref = React.useRef(null);
+    const ref = interp.useCanvasView(GridView);
     const { headGrid } = useSelection(['headGrid']);
-    React.useEffect(() => {
-      const controller = new GridController(ref.current);
-      ref.current.controller = controller;
-      return () => controller.close();
-    }, []);
     return h('div', { className: 'head-grid', ref, tabIndex: 0, role: 'region', 'aria-label': 'All heads: arrow keys choose one' },
       !headGrid && h('p', { className: 'quiet' }, 'Loading heads …'),
       h('canvas', { role: 'img', 'aria-label': 'Thumbnails of all heads, layers as rows' }));

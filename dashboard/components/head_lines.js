@@ -29,25 +29,11 @@
     return hoverHead || !heads || !heads.length ? [shown.head] : heads.filter((/** @type {number} */ head) => head < shown.site.nHeads);
   }
 
-  class LinesController {
+  class LinesView extends interp.CanvasView {
     constructor(/** @type {HTMLElement} */ root) {
-      this.root = root;
-      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      super(root, KEYS);
       this.width = 0;
       this.cache = new interp.LruMap(60);
-      this.stops = [selection.subscribe(KEYS, () => this.draw())];
-      const observer = new ResizeObserver(() => this.draw());
-      observer.observe(root);
-      this.stops.push(() => observer.disconnect());
-      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
-      this.canvas.addEventListener('mouseleave', () => selection.set({ hoverCell: null, hoverPos: null }));
-      this.canvas.addEventListener('click', (event) => this.clicked(event));
-      this.draw();
-    }
-
-    close() {
-      this.stops.forEach((stop) => stop());
-      selection.set({ hoverCell: null, hoverPos: null }); // no pointer leaves what is gone
     }
 
     /** The edges of one head, kept until something they depend on changes. */
@@ -83,13 +69,9 @@
 
     paint(/** @type {any[]} */ drawn, /** @type {any} */ place, /** @type {any} */ keyPlace) {
       const rows = Math.max(place.tokens.length, keyPlace.tokens.length);
-      const scale = window.devicePixelRatio || 1;
       const width = Math.max(2 * COLUMN + 120, Math.min(900, this.root.clientWidth - 16));
       const height = rows * ROW + 30;
-      Object.assign(this.canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
-      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
-      context.setTransform(scale, 0, 0, scale, 0, 0);
+      const context = this.sheet(width, height);
       this.width = width;
       const focus = this.focus(place, keyPlace);
       this.shade(context, drawn, focus);
@@ -232,14 +214,9 @@
   }
 
   function HeadLines() {
-    const ref = React.useRef(null);
+    const ref = interp.useCanvasView(LinesView);
     const { place, keyPlace } = useSelection(['place', 'keyPlace']);
     const most = place && keyPlace ? Math.max(place.tokens.length, keyPlace.tokens.length) : 0;
-    React.useEffect(() => {
-      const controller = new LinesController(ref.current);
-      ref.current.controller = controller;
-      return () => controller.close();
-    }, []);
     return h(React.Fragment, null, h(HeadChips),
       most > PLENTY && most <= MOST && h('p', { className: 'attention-note' }, `${most} tokens: lines are pruned to the weights that explain each row; the matrix shows every weight.`),
       most > MOST && h('div', { className: 'attention-note' }, `Lines between ${most} tokens would tell nothing. `,

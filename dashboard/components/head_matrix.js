@@ -5,7 +5,7 @@
   const React = window.React;
   const h = React.createElement;
   const { interp } = globalThis;
-  const { selection, useSelection, attention } = interp;
+  const { selection, attention } = interp;
   const { toPixel } = interp.colour;
 
   const LABELS = 92; // room for tokens on each axis
@@ -17,27 +17,13 @@
     return bare && ((place.start + index === 0) || place.special.includes(index));
   }
 
-  class MatrixController {
+  class MatrixView extends interp.CanvasView {
     constructor(/** @type {HTMLElement} */ root) {
-      this.root = root;
-      this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
+      super(root, KEYS);
       this.cell = 1; // CSS pixels
       /** @type {any} */ this.map = null;
       this.overlay = /** @type {HTMLElement} */ (root.querySelector('.matrix-overlay'));
-      this.stops = [selection.subscribe(KEYS, () => this.draw()), selection.subscribe(['hoverCell', 'hoverPos'], () => this.drawCursor())];
-      const observer = new ResizeObserver(() => this.draw());
-      observer.observe(root);
-      this.stops.push(() => observer.disconnect());
-      this.canvas.addEventListener('mousemove', (event) => this.moved(event));
-      this.canvas.addEventListener('mouseleave', () => selection.set({ hoverCell: null, hoverPos: null }));
-      this.canvas.addEventListener('click', (event) => this.clicked(event));
-      root.addEventListener('keydown', (event) => this.keyed(event));
-      this.draw();
-    }
-
-    close() {
-      this.stops.forEach((stop) => stop());
-      selection.set({ hoverCell: null, hoverPos: null }); // no pointer leaves what is gone
+      this.stops.push(selection.subscribe(['hoverCell', 'hoverPos'], () => this.drawCursor()));
     }
 
     draw() {
@@ -57,12 +43,8 @@
     paint(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace) {
       const { bare, stretch } = selection.get();
       const theme = selection.theme();
-      const scale = window.devicePixelRatio || 1;
       const [width, height] = [LABELS + map.keys * this.cell, LABELS + map.queries * this.cell];
-      Object.assign(this.canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
-      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
-      context.setTransform(scale, 0, 0, scale, 0, 0);
+      const context = this.sheet(width, height);
       const picture = new OffscreenCanvas(map.keys, map.queries);
       const inside = /** @type {OffscreenCanvasRenderingContext2D} */ (picture.getContext('2d'));
       inside.putImageData(this.image(map, place, keyPlace, bare, stretch, theme, inside), 0, 0);
@@ -181,13 +163,7 @@
   }
 
   function HeadMatrix() {
-    const ref = React.useRef(null);
-    useSelection(['look']);
-    React.useEffect(() => {
-      const controller = new MatrixController(ref.current);
-      ref.current.controller = controller;
-      return () => controller.close();
-    }, []);
+    const ref = interp.useCanvasView(MatrixView);
     return h('div', { className: 'matrix', ref, tabIndex: 0, role: 'region', 'aria-label': 'Weights of one head: arrow keys move query and key' },
       h('div', { className: 'matrix-sheet' }, h('canvas', { role: 'img', 'aria-label': 'Attention matrix, queries by keys' }), h('div', { className: 'matrix-overlay', 'aria-hidden': true })));
   }
