@@ -12,7 +12,7 @@ from torch import Tensor
 from interp.extraction.schedule import Part
 from interp.sites import SiteDescription
 
-#: Queries that a document must have before its maps say anything about what is not seen.
+#: Queries that must see less than the document holds before a window is told from chance.
 LEAST_QUERIES = 4
 #: Weight that the farthest key of a sliding window must have somewhere: what decays with the
 #: distance (alibi) ends by underflow, far below this.
@@ -110,8 +110,9 @@ def _reach(by_distance: np.ndarray, n_queries: int, ahead: bool = False) -> int 
     """Return the farthest distance at which there is weight, or None if only the end ends it."""
     there = np.flatnonzero(by_distance)
     farthest = int(there[-1]) if len(there) else 0
-    if n_queries < LEAST_QUERIES or n_queries - farthest - 1 < LEAST_QUERIES - 1:
-        return None
     if farthest == 0:
-        return 0 if ahead else None
+        # No head gives the smallest weight to what follows: two queries tell.
+        return 0 if ahead and n_queries > 1 else None
+    if n_queries - farthest < LEAST_QUERIES:
+        return None
     return farthest if by_distance[farthest] >= LEAST_EDGE else None

@@ -37,9 +37,10 @@ def probing_step(schedule: Schedule, in_pieces: bool) -> Step:
         Whether the model can be fed in pieces, so that a short one will do.
     """
     schedule = replace(schedule, prompts=None)
-    several = (step for step in islice(schedule.steps(), 256) if len(step.documents) > 1)
-    first = next((step for step in several if step.start == 0), None)
-    first = first or next(iter(schedule.steps()))
+    begins = [step for step in islice(schedule.steps(), 256) if step.start == 0]
+    several = [step for step in begins if len(step.documents) > 1]
+    # The longest, whatever the batches: a short one doesn't show which keys are never seen.
+    first = max(several or begins, key=lambda step: step.lead.n_fed)
     step = probe_step(first, 2, _POSITIONS if in_pieces else None)
     lead, *others = step.parts.values()
     if lead.n_fed > 1 and any(part.n_fed == lead.n_fed for part in others):

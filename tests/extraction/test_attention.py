@@ -201,6 +201,16 @@ class ChangesItsMind(SlidingAdapter):
         return super().forward(ids, lengths, state)
 
 
+@pytest.mark.parametrize("lengths", [[1] * 20 + [2] * 20 + [23], [2, 1, 3]])
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_short_documents_do_not_hide_the_mask(tmp_path, lengths, batch_size):
+    adapter, texts = make_transformer(), make_texts(lengths)
+    interp.record(adapter, texts, tmp_path / "a.h5", sites=SITES, batch_size=batch_size)
+    with interp.open(tmp_path / "a.h5") as recording:
+        assert {site.keys for site in recording.attention_sites.values()} == {"causal"}
+        assert recording.key_range(NAMES[0], 0).tolist() == [[0, t + 1] for t in range(lengths[0])]
+
+
 def test_a_weight_where_none_should_be_is_refused_by_name(tmp_path):
     texts = make_texts([30, 12])
     options = {"sites": SITES, "batch_size": 1}
