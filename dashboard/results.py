@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def stored_results(source: Source) -> list[dict[str, Any]]:
 
 def listed(source: Source) -> list[dict[str, Any]]:
     """Return one row per result: its file's name, kind, title and how much stands behind it."""
-    order = list(TITLES)
+    order, found_results = list(TITLES), stored_results(source)
     rows = [
         {
             "file": Path(found["path"]).name,
@@ -41,10 +42,21 @@ def listed(source: Source) -> list[dict[str, Any]]:
             "title": found["name"],
             "nDocuments": _documents(found["result"]),
         }
-        for found in stored_results(source)
+        for found in found_results
     ]
+    _tell_apart(rows, {Path(r["path"]).name: r["parameters"] for r in found_results})
     known = len(order)
     return sorted(rows, key=lambda r: order.index(r["kind"]) if r["kind"] in order else known)
+
+
+def _tell_apart(rows: list[dict[str, Any]], parameters: dict[str, dict[str, Any]]) -> None:
+    # The same concept asked of other layers: their names say which is which.
+    titles = Counter((row["kind"], row["title"]) for row in rows)
+    for row in rows:
+        sites = parameters[row["file"]].get("sites")
+        if titles[row["kind"], row["title"]] > 1 and sites:
+            names = [sites] if isinstance(sites, str) else list(sites)
+            row["title"] += f" · {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
 
 
 def one_result(source: Source, file: str) -> dict[str, Any] | None:

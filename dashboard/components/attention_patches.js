@@ -64,6 +64,10 @@
         // Bright where the head looks, dark elsewhere: the image itself stays to be seen.
         context.fillStyle = `rgba(12, 16, 28, ${(0.72 * (1 - weights[key] / most)).toFixed(3)})`;
         context.fillRect(left * factor, top * factor, (right - left) * factor, (bottom - top) * factor);
+        // A black patch cannot be bright: its border says that the head looks there.
+        context.strokeStyle = `rgba(64, 208, 176, ${Math.max(0, weights[key] / most).toFixed(3)})`;
+        context.lineWidth = 2;
+        context.strokeRect(left * factor + 1, top * factor + 1, (right - left) * factor - 2, (bottom - top) * factor - 2);
       }
       const [left, top, right, bottom] = image.rectangles[query] || [0, 0, 0, 0];
       if (right > left) {

@@ -3,7 +3,7 @@
  * Chart: points and lines on one canvas, with axes, the value under the pointer and a click.
  *
  * @typedef {{name: string, x: number[], y: (number|null)[], kind?: 'points'|'line', colour?: string, low?: number[], high?: number[], dashed?: boolean}} Series
- * @typedef {{label: string, log?: boolean, low?: number, high?: number, ticks?: string[]}} Axis
+ * @typedef {{label: string, log?: boolean, low?: number, high?: number, ticks?: string[], at?: number[]}} Axis
  */
 (function () {
   'use strict';
@@ -111,7 +111,7 @@
       context.lineWidth = 1;
       context.textAlign = 'center';
       context.textBaseline = 'top';
-      const xTicks = x.ticks ? x.ticks.map((/** @type {string} */ _, /** @type {number} */ i) => i) : x.log ? logTicks(this.xRange[0], this.xRange[1]) : ticksOf(this.xRange[0], this.xRange[1]);
+      const xTicks = x.at ? x.at : x.ticks ? x.ticks.map((/** @type {string} */ _, /** @type {number} */ i) => i) : x.log ? logTicks(this.xRange[0], this.xRange[1]) : ticksOf(this.xRange[0], this.xRange[1]);
       for (const tick of xTicks) {
         context.fillText(x.ticks ? x.ticks[tick] : brief(tick), this.px(tick), this.height - MARGIN.bottom + 6, x.ticks ? (this.width - MARGIN.left) / x.ticks.length - 4 : undefined);
       }

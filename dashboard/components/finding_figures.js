@@ -23,7 +23,8 @@
     else selection.report(`This recording does not hold ${match[1]}, so ${name} cannot be shown.`);
   }
 
-  const Name = (/** @type {{name: string}} */ { name }) => h('button', { type: 'button', className: 'link', onClick: () => open(name) }, name);
+  const Name = (/** @type {{name: string}} */ { name }) => (/:\d+$/.test(name) ? Link({ name }) : h('span', null, name)); // several units have no page
+  const Link = (/** @type {{name: string}} */ { name }) => h('button', { type: 'button', className: 'link', onClick: () => open(name) }, name);
 
   /** @param {{titles: string[], rows: any[][], label: string, left?: number}} props `left` columns are words */
   function Table({ titles, rows, label, left = 1 }) {
@@ -41,9 +42,11 @@
       h('p', null, `Chosen on ${result.n_selection_documents} documents, scored on ${result.n_documents} others${isBinary ? `, ${percent(result.scores[0].base_rate)} of positions inside` : ''}.${null95}`),
       h(Table, { label: 'Units', left: 2, titles: ['unit', 'inside', isBinary ? 'AUROC' : 'Spearman', '95 % interval', 'avg. precision', 'information', 'p'], rows }),
       result.curve.length > 0 && h(React.Fragment, null, h('h3', null, 'Best units together'),
-        h(Chart, { label: 'Score of a probe by number of units', x: { label: 'units', log: true }, y: { label: isBinary ? 'AUROC' : 'R²' }, height: 240,
+        h(Chart, { label: 'Score of a probe by number of units', x: { label: 'units', log: true, at: result.curve.map((/** @type {any} */ p) => p.n_units) }, y: { label: isBinary ? 'AUROC' : 'R²' }, height: 240,
           series: [{ name: 'probe', kind: 'line', x: result.curve.map((/** @type {any} */ p) => p.n_units), y: result.curve.map((/** @type {any} */ p) => p.score), low: result.curve.map((/** @type {any} */ p) => p.interval[0]), high: result.curve.map((/** @type {any} */ p) => p.interval[1]) }] })));
   }
+
+  const title = (/** @type {string} */ metric) => (metric === 'auroc' ? 'AUROC' : metric === 'r_squared' ? 'R²' : metric.replace(/_/g, ' '));
 
   function Probed(/** @type {any} */ { result }) {
     const reports = result.reports || [result];
@@ -59,8 +62,8 @@
     const rows = reports.map((/** @type {any} */ r, /** @type {number} */ i) => [names[i], r.n_units, formatValue(score(r), 3), interval(r.interval), ...baselines.map((name) => formatValue(r.baselines[name][metric], 3)), r.control ? formatValue(r.control.selectivity, 3) : '–']);
     return h(React.Fragment, null,
       h('p', null, `${reports[0].concept}: fitted on ${reports[0].n_fit_documents} documents, scored on ${reports[0].n_documents} others.`),
-      reports.length > 1 && h(Chart, { label: 'Score by layer', x: { label: 'site', ticks: names, low: -0.4, high: names.length - 0.6 }, y: { label: metric.replace(/_/g, ' ') }, series }),
-      h(Table, { label: 'Probes', titles: ['sites', 'units', metric.replace(/_/g, ' '), '95 % interval', ...baselines.map((name) => name.replace(/_/g, ' ')), 'selectivity'], rows }));
+      reports.length > 1 && h(Chart, { label: 'Score by layer', x: { label: 'site', ticks: names, low: -0.4, high: names.length - 0.6 }, y: { label: title(metric) }, series }),
+      h(Table, { label: 'Probes', titles: ['sites', 'units', title(metric), '95 % interval', ...baselines.map((name) => name.replace(/_/g, ' ')), 'selectivity'], rows }));
   }
 
   function Clamped(/** @type {any} */ { result }) {
@@ -69,6 +72,17 @@
     return h(React.Fragment, null,
       h('p', null, h(Name, { name: result.unit }), ` held at its ${result.mode}${result.value.length === 1 ? ` (${formatValue(result.value[0], 3)})` : ''} in the model, ${result.concept}: change of the loss in nats, read from ${result.n_documents} documents.`),
       h(Table, { label: 'Change of the loss', titles: ['where', 'nats', '95 % interval', 'worst random unit', 'worst of like variance', 'predictions', 'documents'], rows }));
+  }
+
+  function Steered(/** @type {any} */ { result }) {
+    const said = (/** @type {any[]} */ next) => next.slice(0, 6).map(([token, p], /** @type {number} */ i) => h(React.Fragment, { key: i }, h('code', null, interp.visible(token)), ` ${percent(p)} `));
+    const points = (/** @type {number} */ v) => `${v < 0 ? '−' : '+'}${Math.abs(100 * v).toFixed(2)}`;
+    const fine = (/** @type {number} */ v) => `${(100 * v).toFixed(2)} %`; // changes are small
+    const rows = result.tokens.map((/** @type {any} */ t) => [h('code', null, interp.visible(t.token)), fine(t.before), fine(t.after), t.interval.map(points).join(' to '), t.random_highest === null ? '–' : (100 * t.random_highest).toFixed(2), t.ends >= 0.005 ? percent(t.ends) : '–']);
+    return h(React.Fragment, null,
+      h('p', null, h(Name, { name: result.unit }), ` held as ${result.to} the concept ${result.concept.replace(/_/g, ' ')}${result.value.length === 1 ? ` (${formatValue(result.value[0], 3)})` : ''} where the text is ${result.places}: probability of the next token, mean over ${result.n_positions.toLocaleString('en')} positions of ${result.n_documents} documents.`),
+      h(Table, { label: 'Next tokens', titles: ['next', 'before', 'after', '95 % of the change, points', 'most by a random unit', 'of the ends'], rows }),
+      result.text && h(React.Fragment, null, h('h3', null, 'Behind ', h('code', null, interp.visible(result.text))), h('p', null, 'before: ', said(result.next_before)), h('p', null, 'after: ', said(result.next_after))));
   }
 
   function Heads(/** @type {any} */ { result }) {
@@ -91,5 +105,5 @@
         rows: rows.map((/** @type {any} */ s) => [h(Name, { name: s.head }), s.value === null ? s.reason || '–' : formatValue(s.value, 3), interval(s.interval), formatValue(s.chance, 3), formatValue(s.baseline, 3), (s.n_rows || 0).toLocaleString('en'), s.n_documents]) }));
   }
 
-  interp.findingFigures = { Table, Name, openName: open, interval, percent, rank: Ranked, probe: Probed, sweep: Probed, ablate: Clamped, heads: Heads };
+  interp.findingFigures = { Table, Name, openName: open, interval, percent, rank: Ranked, probe: Probed, sweep: Probed, ablate: Clamped, steer: Steered, heads: Heads };
 })();

@@ -19,6 +19,8 @@
     return `Nothing has been computed from this recording yet. Begin with \`interp ${first}\`: what \`interp rank\`, \`probe\`, \`ablate\`, \`dynamics\` and \`heads\` find appears here.`;
   }
 
+  const isThere = (/** @type {any[] | null} */ results, /** @type {string} */ file) => (results || []).some((row) => row.file === file);
+
   function loadList() {
     const { about, view } = selection.get();
     if (!about || view !== 'findings') return;
@@ -34,8 +36,8 @@
 
   let asked = '';
   function loadOne() {
-    const { about, finding, view } = selection.get();
-    if (!about || view !== 'findings' || finding === null) return;
+    const { about, finding, view, results } = selection.get();
+    if (!about || view !== 'findings' || finding === null || !isThere(results, finding)) return;
     const wanted = `${about.key}|${finding}`;
     asked = wanted;
     guarded(async () => {
@@ -54,8 +56,9 @@
   }
 
   function Shown() {
-    const { result, finding } = useSelection(['result', 'finding']);
+    const { result, finding, results } = useSelection(['result', 'finding', 'results']);
     if (finding === null) return null;
+    if (!isThere(results, finding)) return h('section', { className: 'pane pane-result', 'aria-label': 'Result' }, h(interp.EmptyNote, { text: `The result \`${finding}\` does not lie beside this recording. Choose one from the list.` }));
     if (!result || result.file !== finding) return h('section', { className: 'pane pane-result', 'aria-label': 'Result' }, h('p', { className: 'quiet search-note' }, 'Loading …'));
     const Figure = interp.findingFigures[result.kind];
     return h('section', { className: 'pane pane-result', 'aria-label': 'Result', 'data-shown': result.file, tabIndex: 0 },

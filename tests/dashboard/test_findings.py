@@ -189,6 +189,49 @@ def test_results_of_another_recording_are_not_shown(client, path):
         stranger.unlink()
 
 
+def test_results_of_one_concept_are_told_apart_by_their_sites(client, path):
+    import interp
+    from probes.results import write_result
+
+    with interp.open(path) as recording:
+        written = [
+            write_result(recording, "probe", "string", {"sites": sites}, {"n_documents": 4})
+            for sites in (["lstm/l0/cell"], ["lstm/l0/hidden", "lstm/l0/cell"])
+        ]
+    try:
+        rows = ask(client, "results")["results"]
+        titles = {row["title"] for row in rows if row["kind"] == "probe"}
+        assert titles == {"string · lstm/l0/cell", "string · lstm/l0/hidden and 1 more"}
+        assert [row["title"] for row in rows if row["kind"] == "rank"] == ["string"]
+    finally:
+        for file in written:
+            file.unlink()
+
+
+def test_steering_is_a_table_and_a_lost_result_is_said(address, open_page, path):
+    import interp
+    from probes.results import write_result
+
+    token = {"token": "'", "before": 0.003, "after": 0.0041, "interval": [-0.0006, 0.0015]}
+    steered = {
+        "unit": PLANTED, "concept": "string", "to": "inside", "value": [0.5], "places": "outside",
+        "tokens": [{**token, "ends": 0.6, "random_highest": 0.0006}], "n_positions": 7774,
+        "n_documents": 16, "text": None, "next_before": None, "next_after": None,
+    }  # fmt: skip
+    with interp.open(path) as recording:
+        file = write_result(recording, "steer", "string", {"unit": PLANTED}, steered)
+    try:
+        page = open_page(f"{address}/?view=findings&finding={file.name}", wait=False)
+        page.wait_for_selector(".pane-result td")
+        cells = page.locator(".pane-result td").all_inner_texts()
+        assert cells == ["'", "0.30 %", "0.41 %", "\u22120.06 to +0.15", "0.06", "60.0 %"]
+    finally:
+        file.unlink()
+    page.goto(f"{address}/?view=findings&finding={file.name}")
+    page.wait_for_selector(".pane-result .empty-note")
+    assert file.name in page.locator(".empty-note").inner_text()
+
+
 def test_searching_on_the_page_and_choosing_a_unit(address, open_page):
     page = open_page(f"{address}/?panel=search&unit=0&site=lstm/l0/hidden")
     page.get_by_label("Concept").select_option("string")
