@@ -37,13 +37,15 @@ def attention_sites_of(recording: Any, patterns: str | Sequence[str] | None) -> 
     Raises
     ------
     InterpError
-        If there are none, or a pattern matches none.
+        If there are none, a pattern matches none, or the recording is incomplete.
     """
     names = list(recording.attention_sites)
     if not names:
         raise InterpError(
             f"{recording.path} holds no attention; record it with --sites '**/attention'."
         )
+    # Refuses an incomplete one: chance would count rows that are missing, and an argmax be theirs.
+    _ = recording.fingerprint
     return names if patterns is None else match_sites(patterns, names)
 
 

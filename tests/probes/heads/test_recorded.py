@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 import interp
 from interp.cli.main import app
 from interp.errors import InterpError
+from interp.extraction.stopping import Interrupted
+from interp.models.characters import build
 from probes.heads import recorded
 from probes.heads.commands import heads_of_recording
 from probes.heads.reading import align_heads, layer_maps
@@ -17,6 +19,7 @@ from probes.heads.rollout import attention_rollout
 from probes.heads.scores import score_heads
 from probes.heads.sources import ArrayMaps
 from probes.results import read_results
+from tests.extraction.test_resuming import stop_after
 from tests.probes.heads.maps import at, causal, earlier, uniform
 from tests.probes.heads.recordings import write_heads
 
@@ -124,6 +127,21 @@ def test_sites_are_chosen_by_pattern_and_recordings_without_attention_refused(pa
     plain = write_recording(tmp_path / "plain.h5", np.zeros((4, 2), "f2"), [0, 4])
     with pytest.raises(InterpError, match="holds no attention; record it with"):
         _table(plain)
+
+
+def test_an_incomplete_recording_is_refused(tmp_path):
+    adapter = build({"kind": "transformer", "n_layers": 1, "n_heads": 2, "n_embedding": 16})
+    path = tmp_path / "a.h5"
+    with pytest.raises(Interrupted):
+        interp.record(
+            stop_after(adapter, 4), {"a": "x = 1\n" * 5, "b": "y = 2\n" * 6, "c": "z\n" * 7}, path,
+            sites=["**/attention"], batch_size=1, commit_interval_s=0.0,
+        )  # fmt: skip
+    with interp.open(path) as recording:
+        assert not recording.is_complete and recording.done_segments > 0
+        for measure in (score_heads, align_heads):
+            with pytest.raises(InterpError, match="is incomplete .* Resume it first"):
+                measure(recording)
 
 
 def test_layers_of_a_recording_roll_out(paths):
