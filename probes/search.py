@@ -317,9 +317,10 @@ def _share_below(values: np.ndarray) -> np.ndarray:
         keys = order_keys(values)
         counts = np.bincount(keys, minlength=N_KEYS)
         return ((np.cumsum(counts) - counts / 2) / len(values)).astype(np.float32)[keys]
-    # Every 16th of 65,536 values in order: to the nearest 1/4096.
-    grid = np.sort(values[:: max(1, len(values) >> 16)])[8::16]
-    grid = grid if len(grid) else np.sort(values)
+    # Of many values, every 16th of 65,536 in order: to the nearest 1/4096.
+    ordered = np.sort(values[:: max(1, len(values) >> 16)])
+    step = max(1, len(ordered) >> 12)
+    grid = ordered[step // 2 :: step]
     low = np.searchsorted(grid, values, side="left")
     high = np.searchsorted(grid, values, side="right")
     return ((low + high) / (2 * len(grid))).astype(np.float32)

@@ -65,7 +65,7 @@ def test_places_do_not_depend_on_the_storage_type_where_values_are_tied(tmp_path
             unit = probes.search_units(recording, [(1000, 1030)], n_best=3)
             found.append(probes.similar_places(recording, [(1000, 1030)], unit, n_best=1)[0])
     assert (found[0].start, found[0].stop) == (found[1].start, found[1].stop) == (3000, 3030)
-    assert abs(found[0].score - found[1].score) < 0.01
+    assert abs(found[0].score - found[1].score) < 1e-5
 
 
 @pytest.mark.parametrize(
