@@ -137,7 +137,7 @@ def test_the_demo_uses_what_the_tests_have_set_up(machine_with_python):
     machine = machine_with_python
     assert machine.set_up("dev", MIN_DISK_MB="0")[0] == 0
     log = machine.logs("pip.log")
-    assert "-e .[dev,hf,concepts]" in log
+    assert "-e .[dev,hf,concepts,images]" in log
     assert machine.set_up("runtime", MIN_DISK_MB="0")[0] == 0
     assert machine.logs("pip.log") == log
 
