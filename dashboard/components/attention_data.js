@@ -258,7 +258,7 @@
   interp.addPage({
     name: 'attention',
     title: 'Attention',
-    needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. Record it with --sites "**/attention".' : ''),
+    needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. If its model computes any, record it with --sites "**/attention".' : ''),
   });
   interp.attention = { short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
 })();

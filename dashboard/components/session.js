@@ -31,19 +31,19 @@
     if (selection.get().run !== run) return;
     const isFirst = !current;
     selection.set({ about, run: chosen.key, statistics: null, limit: null, hoverUnit: null, hoverPos: null });
-    settleSite();
+    settleSite(isFirst); // a site that only the recording before had was not asked for here
     if (isFirst && !document.querySelector('.coloured-text')) askEarly();
   }
 
-  function settleSite() {
+  function settleSite(isAsked = true) {
     const { about, site, unit } = selection.get();
     if (!about) return;
     let found = about.sites.find((/** @type {any} */ s) => s.name === site);
-    if (site !== null && !found) selection.report(`This recording has no site “${site}”.`);
+    if (isAsked && site !== null && !found) selection.report(`This recording has no site “${site}”.`);
     const name = found ? site : firstSite(about);
     found = about.sites.find((/** @type {any} */ s) => s.name === name);
     const last = found ? found.nUnits - 1 : 0;
-    if (unit !== null && unit > last) selection.report(`Unit ${unit} does not exist: ${name} has units 0 to ${last}.`);
+    if (isAsked && unit !== null && unit > last) selection.report(`Unit ${unit} does not exist: ${name} has units 0 to ${last}.`);
     selection.set({ site: name, unit: Math.min(unit === null ? 0 : unit, last) });
   }
 

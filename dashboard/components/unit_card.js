@@ -19,7 +19,7 @@
   function loadHistogram() {
     const { about, site } = selection.get();
     const unit = selection.shownUnit();
-    if (!about || !site || unit === null) return;
+    if (!about || !site || unit === null || !selection.site(site)) return; // of the recording before
     const key = `${about.key}|${about.fingerprint}|${site}|${unit}`;
     const known = kept.get(key);
     if (known) {

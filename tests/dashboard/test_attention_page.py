@@ -259,6 +259,15 @@ def test_no_serious_violation_and_few_nodes(open_heads, look, theme):
     assert page.evaluate("document.querySelectorAll('*').length") < 2_000
 
 
+def test_another_recording_is_not_blamed_for_the_sites_of_the_one_before(address, open_page):
+    page = open_page(address)
+    assert page.evaluate(STATE, "site")
+    page.evaluate("interp.session.chooseRecording('digits')")
+    page.wait_for_selector(".head-grid[data-painted]")
+    page.wait_for_timeout(300)  # a message about the old site came with its histogram
+    assert "".join(page.get_by_role("alert").all_inner_texts()) == ""
+
+
 def test_a_recording_of_heads_alone_opens_here(address, open_page):
     page = open_page(f"{address}/?run=digits", wait=False)
     page.wait_for_selector(".head-grid[data-painted]")
