@@ -45,7 +45,9 @@ def create_app(source: Source | Sequence[Source], *, hosts: Sequence[str] = LOCA
     app.layout = layout
     for view in views.VIEWS:
         view.register(app)
-    app.server.register_blueprint(api.blueprint(Library(sources), views.routes()))
+    library = Library(sources)
+    app.server.extensions["interp"] = library
+    app.server.register_blueprint(api.blueprint(library, views.routes()))
     # Last: the hashes cover every script that Dash itself writes into the page.
     harden(app.server, content_security_policy(app.csp_hashes()), hosts)
     return app

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dashboard import statistics
+from dashboard.jobs import Jobs
 from dashboard.parts import Part, split_into_parts
 from dashboard.sources.protocol import SiteInfo, Source
 
@@ -26,9 +27,10 @@ def slug(name: str) -> str:
 class Shelf:
     """One source with what has been computed from it; computed once, kept while it is open."""
 
-    def __init__(self, key: str, source: Source) -> None:
+    def __init__(self, key: str, source: Source, jobs: Jobs | None = None) -> None:
         self.key = key
         self.source = source
+        self.jobs = jobs or Jobs()
         self._lock = threading.Lock()
         self._locks: dict[Any, threading.Lock] = {}
         self._kept: dict[Any, Any] = {}
@@ -100,12 +102,13 @@ class Library:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._shelves: dict[str, Shelf] = {}
+        self._jobs = Jobs()
         for source in sources:
             base = slug(source.name)
             key, number = base, 2
             while key in self._shelves:
                 key, number = f"{base}-{number}", number + 1
-            self._shelves[key] = Shelf(key, source)
+            self._shelves[key] = Shelf(key, source, self._jobs)
 
     def __iter__(self) -> Iterator[Shelf]:
         return iter(self._shelves.values())
@@ -116,3 +119,7 @@ class Library:
     def get(self, key: str) -> Shelf | None:
         """Return the shelf of a key, None when there is none."""
         return self._shelves.get(key)
+
+    def close(self) -> None:
+        """Cancel what is being worked on: a search must not outlive the page's server."""
+        self._jobs.close()

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import interp
 from dashboard.sources.protocol import Source
 from probes.results import read_results
 
@@ -22,13 +21,12 @@ TITLES = {
 """Kinds of results in the order in which the page groups them."""
 
 
-def stored_results(source: Source) -> list[dict[str, Any]]:
+def stored_results(source: Source, kind: str | None = None) -> list[dict[str, Any]]:
     """Return the results of a source's recording, newest last; none for one in memory."""
-    path = source.summary().get("path")
-    if not path or not source.summary().get("is_complete", True):
+    recording = getattr(source, "recording", None)
+    if recording is None or not recording.is_complete:
         return []
-    with interp.open(path) as recording:
-        return read_results(recording)
+    return read_results(recording, kind)
 
 
 def listed(source: Source) -> list[dict[str, Any]]:
@@ -68,12 +66,11 @@ def one_result(source: Source, file: str) -> dict[str, Any] | None:
 
 
 def head_scores(source: Source) -> dict[str, dict[str, float | None]]:
-    """Return what `interp heads` left: measure to the value of each head, newest result first."""
+    """Return what `interp heads` left: measure to the value of each head, by the newest result."""
     found: dict[str, dict[str, float | None]] = {}
-    for result in stored_results(source):
-        if result["kind"] == "heads":
-            for score in result["result"].get("scores", []):
-                found.setdefault(score["metric"], {})[score["head"]] = score["value"]
+    for result in stored_results(source, "heads"):
+        for score in result["result"].get("scores", []):
+            found.setdefault(score["metric"], {})[score["head"]] = score["value"]
     return found
 
 

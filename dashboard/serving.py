@@ -132,6 +132,7 @@ def serve(
         listener = bind(host, port)
         stack.callback(listener.close)
         app = create_app(sources)
+        stack.callback(app.server.extensions["interp"].close)
         server = waitress.create_server(
             app.server,
             sockets=[listener],

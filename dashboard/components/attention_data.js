@@ -36,7 +36,7 @@
       bare: { ...kinds.FLAG, initial: false }, // without the first and special tokens
     },
     {
-      attention: null, // {sites, metrics} of the open recording
+      attention: null, // {sites, stored, imageStreams} of the open recording
       place: null, // window of the queries
       keyPlace: null, // window of the keys: the same one, but for cross-attention
       headGrid: null, // {heads, pixels} thumbnails of the window

@@ -10,7 +10,7 @@
   const React = window.React;
   const h = React.createElement;
   const { interp } = globalThis;
-  const { selection, useSelection } = interp;
+  const { useSelection } = interp;
 
   const MARGIN = { left: 58, right: 16, top: 12, bottom: 44 };
   const NEAR = 14;
@@ -231,5 +231,4 @@
   }
 
   Object.assign(interp, { Chart, chartTicks: { ticksOf, logTicks, rangeOf } });
-  void selection;
 })();

@@ -59,6 +59,11 @@ class RecordingSource(RecordedAttention):
             if site.per == "position"
         }
 
+    @property
+    def recording(self) -> interp.storage.Recording:
+        """The open recording, for what reads beside it."""
+        return self._recording
+
     def _stream_info(self, name: str) -> StreamInfo:
         stream = self._recording.streams[name]
         has_text = stream.has_text or stream.tokens is not None

@@ -12,7 +12,7 @@ from flask import Response
 
 from dashboard import ids
 from dashboard.answers import json_answer, raw_answer
-from dashboard.attention import METRICS, halves, head_metrics, pack, roots, score_steps, shrink
+from dashboard.attention import halves, head_metrics, pack, roots, score_steps, shrink
 from dashboard.components import Attention
 from dashboard.payloads import rounded
 from dashboard.queries import Query, QueryError
@@ -86,7 +86,7 @@ def _windows(query: Query, site: AttentionInfo) -> tuple[int, tuple[int, int], t
 
 
 def attention_sites(query: Query) -> Response:
-    """What attention there is, and which metrics the grid knows."""
+    """What attention there is, and which measures of heads are stored."""
     source = query.shelf.source
     sites = source.attention_sites if isinstance(source, AttentionSource) else {}
     rows = [
@@ -105,9 +105,7 @@ def attention_sites(query: Query) -> Response:
     ]
     stored = list(head_scores(query.shelf.source)) if sites else []
     images = list(source.image_streams) if isinstance(source, ImageSource) else []
-    return json_answer(
-        {"sites": rows, "metrics": METRICS, "stored": stored, "imageStreams": images}
-    )
+    return json_answer({"sites": rows, "stored": stored, "imageStreams": images})
 
 
 def _every_head(

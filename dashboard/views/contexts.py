@@ -18,7 +18,6 @@ from dashboard.queries import Query
 from dashboard.results import results_of_unit
 from dashboard.sources.protocol import SiteInfo, Source
 from dashboard.statistics import sample_ranges
-from probes.auroc import compute_auroc
 
 TITLE = "Unit"
 NEEDS = "a site"
@@ -56,6 +55,8 @@ def tell_annotations(source: Source, site: SiteInfo, unit: int) -> list[dict[str
 
     AUROC over the sampled positions, without unseen documents: a first look, as the page says.
     """
+    from probes.auroc import compute_auroc  # brings a compiler along
+
     stream = source.streams[site.stream]
     ranges = sample_ranges(stream.n_positions, 1)
     values = np.concatenate([source.unit(site.name, unit, *pair) for pair in ranges])

@@ -12,9 +12,8 @@ from flask import Response
 from dashboard import ids
 from dashboard.answers import json_answer
 from dashboard.components import Search
-from dashboard.jobs import Job, Jobs
+from dashboard.jobs import Job
 from dashboard.queries import Query, QueryError
-from dashboard.search import search_concept, search_text
 from interp.errors import unknown_name
 
 TITLE = "Search"
@@ -23,7 +22,6 @@ AREA = "panel"
 
 SCOPES = ("states", "site", "all")
 _STATES = ("hidden", "cell", "output")
-JOBS = Jobs()
 
 
 def layout() -> Component:
@@ -62,6 +60,9 @@ def concepts(query: Query) -> Response:
 
 def _question(query: Query) -> tuple[str, str, Callable[[Job], Any]]:
     """Return the key, the title and the work of what is asked."""
+    # Not at the top: the statistics behind a search take half of the page's start.
+    from dashboard.search import search_concept, search_text
+
     path, source = _path(query), query.shelf.source
     concept = query.arguments.get("concept")
     if concept:
@@ -87,14 +88,14 @@ def _question(query: Query) -> tuple[str, str, Callable[[Job], Any]]:
 def search(query: Query) -> Response:
     """Start a search, or say how far it is."""
     key, title, work = _question(query)
-    return json_answer(JOBS.ask(key, title, work).to_dict())
+    return json_answer(query.shelf.jobs.ask(key, title, work).to_dict())
 
 
 def search_cancel(query: Query) -> Response:
     """Cancel a search."""
     key, *_ = _question(query)
-    JOBS.cancel(key)
-    job = JOBS.find(key)
+    query.shelf.jobs.cancel(key)
+    job = query.shelf.jobs.find(key)
     return json_answer({"state": "none"} if job is None else job.to_dict())
 
 
