@@ -16,10 +16,10 @@ from interp.models.transformer import TransformerConfig
 from interp.models.weights import load_into, read_weights, save_weights, weights_hash
 from interp.models.zoo import load_folder
 from interp.training.card import held_out_by_package, write_card
+from interp.training.folder import WEIGHTS, begin_folder
 from interp.training.loop import TrainingConfig, train
 from interp.training.sampling import sample
 
-WEIGHTS = "model.safetensors"
 NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "transformer": "Transformer"}
 
 
@@ -62,9 +62,7 @@ def train_character_model(
     dict
         The card.
     """
-    if (folder / WEIGHTS).exists() and not overwrite:
-        raise ModelError(f"{folder} holds a model already; give another folder or --overwrite.")
-    folder.mkdir(parents=True, exist_ok=True)
+    begin_folder(folder, overwrite)
     files = standard_library(source)
     torch.manual_seed(training.seed)
     adapter, before = build(model.to_dict()), None

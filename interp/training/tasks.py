@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interp.errors import ModelError
 from interp.models.families import build
 from interp.models.weights import save_weights, weights_hash
 from interp.models.zoo import load_folder
 from interp.training.card import write_card
 from interp.training.fitting import FitConfig, fit
+from interp.training.folder import WEIGHTS, begin_folder
 
-WEIGHTS = "model.safetensors"
 #: Below this many parameters the weights stay float32: a fixed point or a counter should not
 #: move by rounding, and the file is small anyway.
 FLOAT32_BELOW = 50_000
@@ -137,9 +136,7 @@ def train_task(
     dict
         The card.
     """
-    if (folder / WEIGHTS).exists() and not overwrite:
-        raise ModelError(f"{folder} holds a model already; give another folder or --overwrite.")
-    folder.mkdir(parents=True, exist_ok=True)
+    begin_folder(folder, overwrite)
     (folder / "log.jsonl").unlink(missing_ok=True)
     training = asked.training
     if n_steps is not None:
