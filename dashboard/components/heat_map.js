@@ -195,7 +195,7 @@
       units && units.length > 0 && h('button', { type: 'button', className: 'chip is-on', title: 'Show all units again', onClick: () => selection.set({ units: null }, { push: true }) }, `${units.length} units picked ×`),
       heatInfo && heatInfo.steps > 1 && h('span', { className: 'badge', title: 'More steps than columns: each column is a mean.' }, `mean of ${heatInfo.steps} steps per column`),
       heatInfo && site && !units && heatInfo.rows < site.nUnits && h('span', { className: 'badge badge-warn' }, `${heatInfo.rows.toLocaleString('en')} of ${site.nUnits.toLocaleString('en')} units`),
-      heatInfo && !heatValue && h('span', { className: 'quiet count heat-note', title: 'Rows are units, columns are positions from left to right' }, `${heatInfo.rows.toLocaleString('en')} units, one a row`),
+      heatInfo && !heatValue && h('span', { className: 'quiet count heat-note', title: 'Rows are units, columns are positions from left to right' }, `${heatInfo.rows.toLocaleString('en')} rows`),
       heatValue && h('span', { className: 'quiet count heat-note' }, `unit ${heatValue.unit} · ${formatValue(heatValue.value, 2)}`));
   }
 
