@@ -17,14 +17,15 @@ def to_positions(track: np.ndarray, spans: np.ndarray, delimiters: str = "state"
 
     With ``"state"`` that is the value at the last character read. For delimiters ``"in"`` a
     yes-or-no track is on where any of the position's characters is, for ``"out"`` where all are.
-    A position without characters keeps the state of the text before it.
+    For ``"apart"`` a position has no label, NaN, if any of its characters has none. A position
+    without characters keeps the state of the text before it.
 
     Parameters
     ----------
     track : ndarray (n_characters,)
     spans : ndarray (n_positions, 2)
         First and one-past-last character of each position.
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
 
     Returns
     -------
@@ -32,11 +33,15 @@ def to_positions(track: np.ndarray, spans: np.ndarray, delimiters: str = "state"
     """
     start, stop = spans[:, 0], spans[:, 1]
     off = np.zeros(1, track.dtype)
-    if track.dtype == bool and delimiters != "state":
+    if track.dtype == bool and delimiters in ("in", "out"):
         counts = np.concatenate([[0], np.cumsum(track)])
         n_on = counts[stop] - counts[start]
         return n_on > 0 if delimiters == "in" else (n_on == stop - start) & (stop > start)
-    return np.concatenate([off, track])[stop]
+    found = np.concatenate([off, track])[stop]
+    if delimiters == "apart" and track.dtype.kind == "f":
+        n_missing = np.concatenate([[0], np.cumsum(np.isnan(track))])
+        found[n_missing[stop] > n_missing[start]] = np.nan
+    return found
 
 
 def words_to_positions(

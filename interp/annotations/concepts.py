@@ -113,7 +113,7 @@ class Labeller:
     Parameters
     ----------
     concepts : list of Concept
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
     """
 
     concepts: list[Concept]

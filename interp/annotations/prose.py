@@ -35,7 +35,7 @@ def annotate_prose(text: str, delimiters: str = "state") -> dict[str, np.ndarray
     Parameters
     ----------
     text : str
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
         See :meth:`interp.annotations.regions.Region.inside`.
     """
     n, quotations, parentheses = len(text), _quotations(text), _parentheses(text)

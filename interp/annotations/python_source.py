@@ -59,7 +59,7 @@ def annotate_python(
         Source that can be tokenized; it may end in the middle of a string or a bracket.
     name : str
         How to call it in an error message.
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
         See :meth:`interp.annotations.regions.Region.inside`.
 
     Returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class MadeAnnotation:
         values, n = self.values, len(self.values)
         if self.kind == "binary":
             return f"{values.mean():.1%} of {n:,} positions"
+        if self.parameters.get("delimiters") == "apart" and self._is_yes_or_no():
+            known = np.isfinite(values)
+            left = f", {n - known.sum():,} of {n:,} have no label"
+            return f"{values[known].mean():.1%} of {known.sum():,} positions{left}"
         if self.kind == "categorical":
             known = values >= 0
             n_used = len(np.unique(values[known]))
@@ -65,6 +69,11 @@ class MadeAnnotation:
         low, high, mean = values[known].min(), values[known].max(), values[known].mean()
         where = "" if known.all() else f", at {known.sum():,} of {n:,} positions"
         return f"{low:g} to {high:g}, mean {mean:.3g}{where}"
+
+    def _is_yes_or_no(self) -> bool:
+        """Whether these are numbers only because some positions have no label."""
+        values = self.values[np.isfinite(self.values)]
+        return len(values) > 0 and bool(np.isin(values, (0, 1)).all())
 
 
 def text_stream(recording: Any, stream: str | None = None) -> Any:
@@ -103,9 +112,9 @@ def label_concepts(
     language : str, optional
         Of all documents. Default: by the ending of each document's name; Python if no document
         has a known one.
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
         ``"state"`` is the state after reading a position: an opening mark is inside, a closing
-        one is not.
+        one is not. ``"apart"`` is the same, with no label (NaN) at the marks themselves.
     stream : str, optional
         Default: the first with text.
 
@@ -142,7 +151,7 @@ def label_concepts(
                 values,
                 where.name,
                 list(known) if known else None,
-                _parameters(concept, languages, delimiters),
+                _parameters(concept, languages, delimiters, values),
             )  # fmt: skip
         )
     return made
@@ -173,8 +182,12 @@ def _merge(known: dict[str, int], codes: np.ndarray, categories: list[str]) -> n
     return np.asarray(shared, np.int32)[codes]
 
 
-def _parameters(concept: Concept, languages: list[str], delimiters: str) -> dict[str, Any]:
+def _parameters(
+    concept: Concept, languages: list[str], delimiters: str, values: np.ndarray
+) -> dict[str, Any]:
     said: dict[str, Any] = {"concept": concept.name, "delimiters": delimiters}
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        said["has_missing"] = True
     said["state"] = "after reading the position"
     if concept.family in ("code", "pygments"):
         said["languages"] = languages
@@ -202,6 +215,7 @@ def annotate_recording(
     language: str | None = None,
     delimiters: str = "state",
     stream: str | None = None,
+    name: str | None = None,
 ) -> dict[str, str]:
     """Write built-in concepts beside a recording; return one line about each.
 
@@ -212,13 +226,26 @@ def annotate_recording(
         Default: those that suit the documents.
     language, delimiters, stream
         See :func:`label_concepts`.
+    name : str, optional
+        To write a single concept under, so that two readings of it stand side by side.
+
+    Raises
+    ------
+    InterpError
+        If several concepts are to have one name, or there is none that fits.
     """
     import interp
+
+    if name is not None and len(concepts or ()) != 1:
+        raise InterpError(
+            f"One concept can be written as {name!r}; {len(concepts or ())} are given."
+        )
 
     with interp.open(path) as recording:
         _ = recording.fingerprint  # refuses an incomplete recording before the work
         names = list(concepts or default_concepts(recording, language))
-        return write_all(recording, label_concepts(recording, names, language, delimiters, stream))
+        made = label_concepts(recording, names, language, delimiters, stream)
+        return write_all(recording, [replace(m, name=name) for m in made] if name else made)
 
 
 def write_all(recording: Any, made: Sequence[MadeAnnotation]) -> dict[str, str]:

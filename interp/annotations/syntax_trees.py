@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from interp.annotations.regions import Region, paint
+from interp.annotations.regions import Region, paint, without_marks
 from interp.errors import InterpError
 
 #: Concept name to what it means.
@@ -60,7 +60,7 @@ def annotate_tree(text: str, language: str, delimiters: str = "state") -> dict[s
     text : str
     language : str
         A key of `LANGUAGES`.
-    delimiters : {"state", "in", "out"}
+    delimiters : {"state", "in", "out", "apart"}
         See :meth:`interp.annotations.regions.Region.inside`.
 
     Returns
@@ -78,7 +78,7 @@ def annotate_tree(text: str, language: str, delimiters: str = "state") -> dict[s
     begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
     character = np.concatenate([[0], np.cumsum(begins)])
     regions: dict[str, list[Region]] = {concept: [] for concept in TREE_CONCEPTS}
-    depth = np.zeros(len(text) + 1, np.int32)
+    depth, brackets = np.zeros(len(text) + 1, np.int32), []
     for node in _nodes(_parser(language).parse(data).root_node):
         kind = node.type
         start, stop = int(character[node.start_byte]), int(character[node.end_byte])
@@ -86,6 +86,7 @@ def annotate_tree(text: str, language: str, delimiters: str = "state") -> dict[s
             # Like a region: the opening bracket is inside, the closing one is outside again.
             inside = delimiters != "out" if _BRACKETS[kind] > 0 else delimiters != "in"
             depth[start if inside else stop] += _BRACKETS[kind]
+            brackets.append(Region(start, stop, opening=stop - start))
         elif kind in _STRINGS:
             regions["string"].append(_literal(text, start, stop))
         elif kind in _COMMENTS:
@@ -95,7 +96,8 @@ def annotate_tree(text: str, language: str, delimiters: str = "state") -> dict[s
         elif kind in _CALLS and (arguments := node.child_by_field_name("arguments")):
             regions["function_call"].append(_bracketed(text, *_span(arguments, character)))
     tracks = {c: paint(len(text), regions[c], delimiters) for c in TREE_CONCEPTS}
-    tracks["bracket_depth"] = np.cumsum(depth[: len(text)], dtype=np.int32)
+    found = np.cumsum(depth[: len(text)], dtype=np.int32)
+    tracks["bracket_depth"] = without_marks(found, brackets) if delimiters == "apart" else found
     return tracks
 
 

@@ -17,7 +17,10 @@ def annotate(
         str | None, typer.Option(help="Of all documents; default: by the ending of their names.")
     ] = None,
     delimiters: Annotated[
-        str, typer.Option(help="Quotation marks and the like: state after reading, in, or out.")
+        str,
+        typer.Option(
+            help="Quotation marks and the like: state after reading, in, out, or apart (no label)."
+        ),
     ] = "state",
     source: Annotated[
         Path | None, typer.Option("--from", help="Labels of your own: CSV, JSONL, NPY or NPZ.")
@@ -25,7 +28,9 @@ def annotate(
     function: Annotated[
         str | None, typer.Option(help="MODULE:FUNCTION from a text to a value per character.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name for --from or --function.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name for --from, --function or a single concept.")
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Column of --from to take.")] = None,
     per: Annotated[str | None, typer.Option(help="Rows of --from: position or word.")] = None,
     align: Annotated[
@@ -45,6 +50,8 @@ def annotate(
 
     Example: interp annotate run.h5 string if_condition
 
+    Example: interp annotate run.h5 quoted_string --delimiters apart --name quoted_apart
+
     Example: interp annotate run.h5 --from tags.csv --align first
     """
     from interp.annotations.recordings import annotate_recording
@@ -59,8 +66,9 @@ def annotate(
         raise InterpError(f"Rows are per position or per word, not {per!r}.")
     if source is None and function is None:
         found = annotate_recording(
-            recording, concepts or None, language=language, delimiters=delimiters, stream=stream
-        )
+            recording, concepts or None, language=language, delimiters=delimiters, stream=stream,
+            name=name,
+        )  # fmt: skip
     elif concepts or (source is not None and function is not None):
         raise InterpError("Give either concepts, or --from, or --function.")
     else:

@@ -83,6 +83,23 @@ def test_delimiters_count_as_asked(delimiters, expected):
     assert "".join(c if on else "." for c, on in zip(text, track, strict=True)) == expected
 
 
+def test_delimiters_apart_have_no_label():
+    text = 'if x == f"a" "":\n    f(g(1))  # c\n'
+    tracks = annotate_python(text, delimiters="apart")
+    shown = {
+        name: "".join("?" if np.isnan(v) else "." if v == 0 else f"{v:.0f}" for v in track)
+        for name, track in tracks.items()
+    }
+    assert shown["quoted_string"] == "........??1?.??" + "." * 19
+    assert shown["if_condition"] == "??1111111111111?" + "." * 18
+    assert shown["bracket_depth"] == "." * 22 + "?1?2??" + "." * 6
+    assert shown["comment"] == "." * 30 + "?11" + "."
+    states = annotate_python(text)
+    for name, track in tracks.items():  # elsewhere it is the state after reading
+        known = ~np.isnan(track)
+        assert (track[known] == states[name][known]).all()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -90,6 +90,33 @@ def test_alignment_by_characters_equals_a_loop(lengths, data):
             assert value == expected
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data())
+def test_a_position_with_a_delimiter_has_no_label_when_these_are_apart(lengths, data):
+    stops = np.cumsum(lengths)
+    n = int(stops[-1])
+    track = np.array(data.draw(st.lists(st.sampled_from([0, 1, np.nan]), min_size=n, max_size=n)))
+    track = track.astype(np.float32)
+    found = to_positions(track, np.stack([stops - lengths, stops], axis=1), "apart")
+    for length, stop, value in zip(lengths, stops, found, strict=True):
+        part = track[stop - length : stop]
+        expected = np.nan if np.isnan(part).any() else track[stop - 1] if stop else 0
+        np.testing.assert_equal(value, np.float32(expected))
+
+
+def test_two_readings_of_a_concept_stand_side_by_side(path):
+    command = ["annotate", str(path), "string", "--delimiters", "apart", "--name", "content"]
+    said = CliRunner().invoke(app, command).stdout
+    assert said == "content: 7.4% of 27 positions, 2 of 29 have no label\n"
+    annotate_recording(path, ["string"])
+    with interp.open(path) as recording:
+        content, string = recording.annotations["content"], recording.annotations["string"]
+        assert np.flatnonzero(np.isnan(content[:])).tolist() == [4, 7]
+        assert content.parameters["has_missing"] and content.parameters["delimiters"] == "apart"
+        assert "has_missing" not in string.parameters and string.kind == "binary"
+    several = CliRunner().invoke(app, [*command, "comment"])
+    assert "One concept can be written as 'content'; 2 are given" in str(several.exception)
+
+
 def test_words_align_to_first_last_or_all_positions():
     spans = np.array([[0, 2], [2, 4], [4, 5], [5, 9]])
     words, values = np.array([[0, 4], [5, 9]]), np.array([1.0, 2.0])

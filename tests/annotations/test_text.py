@@ -66,14 +66,18 @@ def test_characters_by_hand():
 
 
 @given(
-    st.text(alphabet="aB1 \n\"'“”‘’()«».!", max_size=50), st.sampled_from(["state", "in", "out"])
+    st.text(alphabet="aB1 \n\"'“”‘’()«».!", max_size=50),
+    st.sampled_from(["state", "in", "out", "apart"]),
 )
 def test_any_prose_is_labelled_completely(text, delimiters):
     tracks = annotate_prose(text, delimiters) | annotate_characters(text)
     assert set(tracks) == set(PROSE_CONCEPTS) | set(CHARACTER_CONCEPTS)
     assert all(track.shape == (len(text),) for track in tracks.values())
-    assert ((tracks["quotation_depth"] > 0) == tracks["quotation"]).all()
-    assert (tracks["parenthesis_depth"] >= 0).all()
+    inside, depth = tracks["quotation"], tracks["quotation_depth"]
+    known = ~np.isnan(inside)
+    assert ((depth > 0) == inside)[known].all() and np.isnan(depth[~known]).all()
+    assert not (tracks["parenthesis_depth"] < 0).any()
+    assert known.all() or delimiters == "apart"
 
 
 C = "int f(int a) { /* no */ if (a > 1) { g(\"é\", 'x'); } return a[0]; } // end\n"
@@ -105,6 +109,10 @@ def test_brackets_of_other_languages_close():
     for language, text in (("c", C), ("javascript", JAVASCRIPT)):
         depth = annotate_tree(text, language)["bracket_depth"]
         assert depth[-1] == 0 and depth.min() == 0 and depth.max() == 3 - (language == "c") * 0
+        apart = annotate_tree(text, language, "apart")["bracket_depth"]
+        no_label = {text[i] for i in np.flatnonzero(np.isnan(apart))}
+        assert no_label <= set("(){}[]$") and len(no_label) >= 4
+        assert (apart == depth)[~np.isnan(apart)].all()
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
