@@ -7,7 +7,7 @@ Names are ``string`` (of each document's own language), ``c.string`` (of a given
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -18,7 +18,7 @@ from interp.annotations.prose import PROSE_CONCEPTS, annotate_prose
 from interp.annotations.python_source import PYTHON_CONCEPTS, annotate_python
 from interp.annotations.regions import DELIMITERS
 from interp.annotations.syntax_trees import LANGUAGES, TREE_CONCEPTS, annotate_tree
-from interp.errors import InterpError, unknown_name
+from interp.errors import CorpusError, InterpError, unknown_name
 
 #: Every built-in concept that goes by one word, and what it means.
 CONCEPTS = PYTHON_CONCEPTS | CHARACTER_CONCEPTS | PROSE_CONCEPTS
@@ -114,10 +114,19 @@ class Labeller:
     ----------
     concepts : list of Concept
     delimiters : {"state", "in", "out", "apart"}
+    strict : bool
+        Whether a text that a parser refuses is an error; else it has no label.
+
+    Attributes
+    ----------
+    refused : dict of str to CorpusError
+        Texts without a label, by name, and why.
     """
 
     concepts: list[Concept]
     delimiters: str = "state"
+    strict: bool = True
+    refused: dict[str, CorpusError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.delimiters not in DELIMITERS:
@@ -127,7 +136,7 @@ class Labeller:
 
     def label(
         self, text: str, name: str, language: str
-    ) -> dict[str, np.ndarray | tuple[np.ndarray, list[str]]]:
+    ) -> dict[str, np.ndarray | tuple[np.ndarray, list[str]] | None]:
         """Return the track of each concept for one text, by the concept's name.
 
         Parameters
@@ -140,9 +149,10 @@ class Labeller:
         Returns
         -------
         dict of str to ndarray (n_characters,), or to (codes, categories)
+            None for what cannot be told of this text; where `strict`, that is an error.
         """
-        parsed: dict[tuple[str, str | None], dict[str, np.ndarray]] = {}
-        found: dict[str, np.ndarray | tuple[np.ndarray, list[str]]] = {}
+        parsed: dict[tuple[str, str | None], dict[str, np.ndarray] | None] = {}
+        found: dict[str, np.ndarray | tuple[np.ndarray, list[str]] | None] = {}
         for concept in self.concepts:
             spoken = concept.language or (language if concept.family == "code" else None)
             if concept.family == "pygments":
@@ -157,11 +167,23 @@ class Labeller:
                 continue
             key = concept.family, spoken
             if key not in parsed:
-                parsed[key] = self._parse(concept.family, spoken, text, name)
-            if concept.track not in parsed[key]:
-                raise InterpError(unknown_name(f"concept of {spoken}", concept.track, parsed[key]))
-            found[concept.name] = parsed[key][concept.track]
+                parsed[key] = self._parsed(concept.family, spoken, text, name)
+            tracks = parsed[key]
+            if tracks is not None and concept.track not in tracks:
+                raise InterpError(unknown_name(f"concept of {spoken}", concept.track, tracks))
+            found[concept.name] = None if tracks is None else tracks[concept.track]
         return found
+
+    def _parsed(
+        self, family: str, language: str | None, text: str, name: str
+    ) -> dict[str, np.ndarray] | None:
+        try:
+            return self._parse(family, language, text, name)
+        except CorpusError as error:
+            if self.strict:
+                raise
+            self.refused[name] = error
+            return None
 
     def _parse(
         self, family: str, language: str | None, text: str, name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from interp.annotations.prose import PROSE_CONCEPTS
 from interp.annotations.python_source import PYTHON_CONCEPTS
 from interp.annotations.syntax_trees import LANGUAGES, TREE_CONCEPTS
 from interp.errors import InterpError, RecordingError, unknown_name
+from interp.wording import count
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +102,7 @@ def label_concepts(
     language: str | None = None,
     delimiters: str = "state",
     stream: str | None = None,
+    strict: bool = False,
 ) -> list[MadeAnnotation]:
     """Return built-in concepts at every position of a recording.
 
@@ -117,30 +119,40 @@ def label_concepts(
         one is not. ``"apart"`` is the same, with no label (NaN) at the marks themselves.
     stream : str, optional
         Default: the first with text.
+    strict : bool
+        Whether a document that cannot be parsed is an error. Else its positions have no label of
+        the concepts that needed the parser: NaN, and ``parameters["unlabelled"]`` names it.
 
     Raises
     ------
     InterpError
         If a concept is unknown, or the recording has no text.
     CorpusError
-        If a document cannot be parsed.
+        If no document can be parsed; where `strict`, if one cannot.
     """
     wanted = [parse_concept(name) for name in concepts]
-    labeller = Labeller(wanted, delimiters)
+    labeller = Labeller(wanted, delimiters, strict)
     where = text_stream(recording, stream)
     speaks = _languages(where, wanted, language)
     pieces: dict[str, list[np.ndarray]] = {concept.name: [] for concept in wanted}
+    unlabelled: dict[str, list[str]] = {}
     categories: dict[str, dict[str, int]] = {}
     for document, spoken in zip(where.documents, speaks, strict=True):
         tracks = labeller.label(document.text, document.name, spoken)
         spans = None if where.is_characters else document.spans
         for name, track in tracks.items():
+            if track is None:
+                unlabelled.setdefault(name, []).append(document.name)
+                pieces[name].append(np.full(document.n_positions, np.nan, np.float32))
+                continue
             if isinstance(track, tuple):
                 track = _merge(categories.setdefault(name, {}), *track)
             pieces[name].append(track if spans is None else to_positions(track, spans, delimiters))
+    if any(len(names) == len(where.documents) for names in unlabelled.values()):
+        raise next(iter(labeller.refused.values()))
     made = []
     for concept in wanted:
-        values = np.concatenate(pieces[concept.name])
+        values = _joined(pieces[concept.name])
         known = categories.get(concept.name)
         kind = "binary" if values.dtype == bool else "categorical" if known else "numeric"
         languages = sorted({concept.language or spoken for spoken in speaks})
@@ -151,10 +163,42 @@ def label_concepts(
                 values,
                 where.name,
                 list(known) if known else None,
-                _parameters(concept, languages, delimiters, values),
+                _parameters(concept, languages, delimiters, values)
+                | _said_of(unlabelled.get(concept.name, ()), labeller.refused),
             )  # fmt: skip
         )
     return made
+
+
+def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Return tracks as one, numbers where a document in between has no label (NaN)."""
+    if any(piece.dtype.kind == "f" for piece in pieces):
+        pieces = [piece.astype(np.float32, copy=False) for piece in pieces]
+    return np.concatenate(pieces)
+
+
+def _said_of(names: Sequence[str], refused: Mapping[str, Exception]) -> dict[str, Any]:
+    """Return what the parameters of an annotation say of documents without a label."""
+    if not names:
+        return {}
+    return {"unlabelled": {"documents": list(names), "why": str(refused[names[0]])}}
+
+
+def unlabelled_text(made: Sequence[MadeAnnotation]) -> str:
+    """Return which documents have no label of some annotations, in one line; empty if none."""
+    missing = {
+        annotation.name: annotation.parameters["unlabelled"]
+        for annotation in made
+        if "unlabelled" in annotation.parameters
+    }
+    if not missing:
+        return ""
+    first = next(iter(missing.values()))
+    names = first["documents"]
+    return (
+        f"{count(len(names), 'document')} without a label of {', '.join(missing)}, the first is "
+        f"{names[0]}: {first['why']}"
+    )
 
 
 def _languages(stream: Any, concepts: Sequence[Concept], language: str | None) -> list[str]:
@@ -216,6 +260,8 @@ def annotate_recording(
     delimiters: str = "state",
     stream: str | None = None,
     name: str | None = None,
+    strict: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, str]:
     """Write built-in concepts beside a recording; return one line about each.
 
@@ -224,10 +270,12 @@ def annotate_recording(
     path : Path
     concepts : sequence of str, optional
         Default: those that suit the documents.
-    language, delimiters, stream
+    language, delimiters, stream, strict
         See :func:`label_concepts`.
     name : str, optional
         To write a single concept under, so that two readings of it stand side by side.
+    say : callable
+        Told in one line which documents have no label, if any.
 
     Raises
     ------
@@ -244,8 +292,13 @@ def annotate_recording(
     with interp.open(path) as recording:
         _ = recording.fingerprint  # refuses an incomplete recording before the work
         names = list(concepts or default_concepts(recording, language))
-        made = label_concepts(recording, names, language, delimiters, stream)
-        return write_all(recording, [replace(m, name=name) for m in made] if name else made)
+        made = label_concepts(recording, names, language, delimiters, stream, strict)
+        if name is not None:
+            made = [replace(annotation, name=name) for annotation in made]
+        written = write_all(recording, made)
+        if missing := unlabelled_text(made):
+            say(missing)
+        return written
 
 
 def write_all(recording: Any, made: Sequence[MadeAnnotation]) -> dict[str, str]:

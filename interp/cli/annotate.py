@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,9 @@ def annotate(
         str | None, typer.Option(help="Of --from: binary, categorical or numeric.")
     ] = None,
     stream: Annotated[str | None, typer.Option(help="Stream; default: the first.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse all if one document cannot be parsed.")
+    ] = False,
     show_list: Annotated[
         bool, typer.Option("--list", help="Show the built-in concepts and stop.")
     ] = False,
@@ -64,10 +68,11 @@ def annotate(
         raise InterpError("Which recording? interp annotate RUN.h5 [CONCEPT...]")
     if per not in (None, "position", "word"):
         raise InterpError(f"Rows are per position or per word, not {per!r}.")
+    said: list[str] = []
     if source is None and function is None:
         found = annotate_recording(
             recording, concepts or None, language=language, delimiters=delimiters, stream=stream,
-            name=name,
+            name=name, strict=strict, say=said.append,
         )  # fmt: skip
     elif concepts or (source is not None and function is not None):
         raise InterpError("Give either concepts, or --from, or --function.")
@@ -78,6 +83,8 @@ def annotate(
         )  # fmt: skip
     for made, summary in found.items():
         print(f"{made}: {summary}")
+    for line in said:
+        print(line, file=sys.stderr)
 
 
 def _annotate_own(
@@ -108,7 +115,6 @@ def _annotate_own(
 
 def _load_function(spec: str):  # type: ignore[no-untyped-def]
     import importlib
-    import sys
 
     from interp.errors import InterpError
 

@@ -268,6 +268,31 @@ def test_what_cannot_be_labelled_is_refused(tmp_path):
         annotate_recording(path, ["string"])
 
 
+def test_a_document_that_cannot_be_parsed_has_no_label(tmp_path):
+    texts = [TEXTS[0], "It isn't Python.\nIs it?", TEXTS[1]]
+    path = make(tmp_path, texts)
+    done = CliRunner().invoke(app, ["annotate", str(path), "string", "brackets_depth", "digit"])
+    assert isinstance(done.exception, InterpError)  # a name that is none is still refused
+    done = CliRunner().invoke(app, ["annotate", str(path), "string", "bracket_depth", "digit"])
+    assert done.exit_code == 0
+    assert done.stderr.startswith(
+        "1 document without a label of string, bracket_depth, the first is doc1.py: doc1.py is not"
+    )
+    first, stop = len(texts[0]), len(texts[0] + texts[1])
+    with interp.open(path) as recording:
+        for name, there in (("string", 3), ("bracket_depth", 2)):
+            annotation = recording.annotations[name]
+            values = annotation[:]
+            assert annotation.kind == "numeric" and annotation.parameters["has_missing"]
+            assert annotation.parameters["unlabelled"]["documents"] == ["doc1.py"]
+            assert np.isnan(values[first:stop]).all()
+            assert not np.isnan(np.delete(values, np.arange(first, stop))).any()
+            assert np.nansum(values) == there
+        assert recording.annotations["digit"].kind == "binary"
+        with pytest.raises(CorpusError, match=r"doc1.py is not Python"):
+            label_concepts(recording, ["string"], strict=True)
+
+
 def test_token_types_share_their_categories(path):
     with interp.open(path) as recording:
         made = label_concepts(recording, ["pygments.python", "pygments.python.String"])
