@@ -42,6 +42,10 @@ Source = Annotated[
     Path | None, typer.Option(help="Folder of Python source; default: standard library.")
 ]
 ReportEvery = Annotated[int, typer.Option(min=1, help="Steps between reports.")]
+Start = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a trained model to go on from; it may have fewer layers."),
+]
 Overwrite = Annotated[bool, typer.Option(help="Replace a model in the folder.")]
 
 
@@ -56,6 +60,7 @@ def _recurrent(kind: str) -> Callable[..., None]:
         window: Window = 128,
         learning_rate: Rate = 2e-3,
         seed: Seed = 0,
+        start: Start = None,
         precision: Arithmetic = Precision.float32,
         threads: Threads = 0,
         source: Source = None,
@@ -69,7 +74,7 @@ def _recurrent(kind: str) -> Callable[..., None]:
         training = TrainingConfig(
             int(characters), lanes, window, learning_rate, seed=seed, precision=precision.value
         )
-        _characters(output, model, training, threads, source, report_every, overwrite)
+        _characters(output, model, training, threads, source, report_every, overwrite, start)
 
     return command
 
@@ -86,9 +91,7 @@ def transformer(
     random: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of those pieces: random characters.")
     ] = 0.0,
-    start: Annotated[
-        Path | None, typer.Option(help="Folder of a trained model to go on from.")
-    ] = None,
+    start: Start = None,
     characters: Characters = 3e7,
     lanes: Lanes = 32,
     learning_rate: Rate = 2e-3,

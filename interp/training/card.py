@@ -133,9 +133,12 @@ def _windows(model: dict[str, Any], training: dict[str, Any]) -> str:
 def _before(first: dict[str, Any] | None) -> list[str]:
     if first is None:
         return []
+    layers = first.get("n_layers")
+    model = f"a {layers}-layer model of " if layers else ""
     return [
-        f"| went on from | `{first['command']}`: {first['training']['n_characters']:,} characters, "
-        f"Adam {first['training']['learning_rate']:g}, {first['elapsed_s'] / 60:.0f} minutes |"
+        f"| went on from | {model}`{first['command']}`: "
+        f"{first['training']['n_characters']:,} characters, Adam "
+        f"{first['training']['learning_rate']:g}, {first['elapsed_s'] / 60:.0f} minutes |"
     ]
 
 

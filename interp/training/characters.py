@@ -49,7 +49,8 @@ def train_character_model(
         A folder of Python source; default the standard library.
     start : Path, optional
         A folder that training left: its weights are trained on, and its card says how they came
-        about.
+        about. A recurrent model may have more layers than the one it starts from; those, and the
+        head that reads them, begin with fresh weights.
     report : callable
         Called with each row of the log.
     report_every : int
@@ -95,9 +96,27 @@ def _start_from(module: torch.nn.Module, folder: Path) -> dict[str, Any]:
     if not (folder / WEIGHTS).is_file() or not (folder / "card.json").is_file():
         raise ModelError(f"{folder} holds no {WEIGHTS} and card.json: interp train leaves both.")
     tensors = {name: value.float() for name, value in read_weights(folder / WEIGHTS).items()}
-    load_into(module, tensors, f"in {folder}")
     card = json.loads((folder / "card.json").read_text("utf-8"))
-    return {name: card[name] for name in ("command", "training", "elapsed_s", "weights_hash")}
+    load_into(module, _below_new_layers(module, tensors, card["model"]), f"in {folder}")
+    before = {name: card[name] for name in ("command", "training", "elapsed_s", "weights_hash")}
+    return before | {"n_layers": card["model"].get("n_layers")}
+
+
+def _below_new_layers(
+    module: torch.nn.Module, tensors: dict[str, torch.Tensor], before: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    """Return `tensors` completed with the fresh weights of layers that were added on top.
+
+    The head read the layer that was the last one; it is fresh too.
+    """
+    config = module.config.to_dict()
+    if config["kind"] == "transformer" or before.get("kind") != config["kind"]:
+        return tensors
+    if before["n_layers"] >= config["n_layers"]:
+        return tensors
+    fresh = module.state_dict()
+    new = [name for name in fresh if name not in tensors or name.startswith("head.")]
+    return tensors | {name: fresh[name] for name in new}
 
 
 def measure(folder: Path, files: list) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.corpora.standard_library import SourceFile, describe, split_files, standard_library
-from interp.errors import CorpusError
-from interp.models.characters import build
+from interp.errors import CorpusError, ModelError
+from interp.models.characters import CharacterModelConfig, build
 from interp.models.zoo import load_folder
 from interp.training.lanes import IGNORED, lanes, repeat_pieces, reset_lanes
 from interp.training.loop import (
@@ -106,14 +106,45 @@ def test_training_twice_with_one_seed_gives_the_same_weights(tmp_path):
     assert len(hashes) == 1
 
 
-def test_the_command_leaves_a_folder_that_can_be_loaded(tmp_path):
-    from interp.models.characters import CharacterModelConfig
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    for i in range(40):
+        (folder / f"m{i}.py").write_text(f"def f{i}(x):\n    return x + {i}\n" * 10)
+    return folder
+
+
+def test_layers_added_on_top_of_a_trained_one_keep_what_it_has_learned(tmp_path, source):
+    from interp.models.weights import read_weights
     from interp.training.characters import train_character_model
 
-    source = tmp_path / "src"
-    source.mkdir()
-    for i in range(40):
-        (source / f"m{i}.py").write_text(f"def f{i}(x):\n    return x + {i}\n" * 10)
+    first, second = tmp_path / "first", tmp_path / "second"
+    shape = {"source": source, "command": "interp train lstm"}
+    still = TrainingConfig(64, 2, 16, learning_rate=0.0, seed=1)
+    train_character_model(first, CharacterModelConfig("lstm", 1, 8, 4), still, **shape)
+    other = TrainingConfig(64, 2, 16, learning_rate=0.0, seed=2)
+    card = train_character_model(
+        second, CharacterModelConfig("lstm", 2, 8, 4), other, start=first, **shape
+    )
+    before = read_weights(first / "model.safetensors")
+    after = read_weights(second / "model.safetensors")
+    for name in before:
+        assert torch.equal(before[name], after[name]) != name.startswith("head."), name
+    assert {name for name in after if name not in before} == {
+        f"lstm.{kind}_l1" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    assert "| went on from | a 1-layer model of" in (second / "MODEL_CARD.md").read_text()
+    assert card["started_from"]["n_layers"] == 1
+    with pytest.raises(ModelError, match=r"not in the model: .*_l1"):
+        train_character_model(
+            tmp_path / "fewer", CharacterModelConfig("lstm", 1, 8, 4), other, start=second, **shape
+        )
+
+
+def test_the_command_leaves_a_folder_that_can_be_loaded(tmp_path, source):
+    from interp.training.characters import train_character_model
+
     folder = tmp_path / "tiny"
     card = train_character_model(
         folder,
