@@ -12,6 +12,7 @@ import numpy as np
 
 from interp.errors import StorageError
 from interp.storage import digests, packed
+from interp.storage.strings import write_attribute
 
 KINDS = ("binary", "categorical", "numeric")
 
@@ -62,10 +63,10 @@ def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positi
             f"{n_positions:,} positions."
         )
     dataset = group.create_dataset(key, data=values)
-    dataset.attrs["name"] = plan.name
-    dataset.attrs["kind"] = kind
-    dataset.attrs["stream"] = plan.stream
-    dataset.attrs["parameters"] = json.dumps(dict(plan.parameters))
+    write_attribute(dataset, "name", plan.name)
+    write_attribute(dataset, "kind", kind)
+    write_attribute(dataset, "stream", plan.stream)
+    write_attribute(dataset, "parameters", json.dumps(dict(plan.parameters)))
     if categories is not None:
         packed.write(group, key + "_categories", categories)
 

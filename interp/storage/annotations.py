@@ -21,10 +21,11 @@ from interp.storage import digests, schema
 from interp.storage.annotating import AnnotationPlan, write_annotation
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
-from interp.storage.hdf5 import ReadOnlyFile, check_format
+from interp.storage.hdf5 import ReadOnlyFile, check_format, reading
 from interp.storage.image import write_hdf5
 from interp.storage.matrix import FilteredMatrix
 from interp.storage.packed import PackedStrings
+from interp.storage.strings import read_attribute, write_attribute
 
 if TYPE_CHECKING:
     from interp.storage.recording import Recording
@@ -48,10 +49,10 @@ class Annotation(LazyArray):
     """
 
     def __init__(self, dataset: h5py.Dataset, group: h5py.Group, added: bool) -> None:
-        self.name: str = dataset.attrs["name"]
-        self.kind: str = dataset.attrs["kind"]
-        self.stream: str = dataset.attrs["stream"]
-        self.parameters: dict[str, Any] = json.loads(dataset.attrs["parameters"])
+        self.name: str = read_attribute(dataset, "name")
+        self.kind: str = read_attribute(dataset, "kind")
+        self.stream: str = read_attribute(dataset, "stream")
+        self.parameters: dict[str, Any] = json.loads(read_attribute(dataset, "parameters"))
         self.added = added
         key = dataset.name.rsplit("/", 1)[-1] + "_categories"
         self.categories = PackedStrings(group, key)[:] if key in group else None
@@ -59,8 +60,17 @@ class Annotation(LazyArray):
             FilteredMatrix(dataset),
             f"annotation {self.name!r}",
             ndim=1,
-            convert=_as_bool if self.kind == "binary" else None,
+            convert=self._told,
         )
+
+    def _told(self, values: np.ndarray) -> np.ndarray:
+        """Return values as they are read: binary ones as bool, indices only of categories."""
+        if self.kind == "binary":
+            return values.astype(bool)
+        n = len(self.categories or ())
+        if self.kind == "categorical" and np.any((values < -1) | (values >= n)):
+            raise RecordingError(f"{self._name} is damaged: it has no category for some values.")
+        return values
 
     def digest(self) -> str:
         """Return a hash of the name and the values."""
@@ -76,7 +86,7 @@ class Annotations(Mapping[str, Annotation]):
         self._recorded: dict[str, h5py.Dataset] = {}
         found = [d for d in file.get(schema.ANNOTATIONS, {}).values() if "kind" in d.attrs]
         for dataset in sorted(found, key=lambda dataset: int(dataset.name.rsplit("/", 1)[-1])):
-            self._recorded[dataset.attrs["name"]] = dataset
+            self._recorded[read_attribute(dataset, "name")] = dataset
         self._open: dict[tuple[str, int, int], tuple[ReadOnlyFile, Annotation]] = {}
 
     @property
@@ -89,7 +99,8 @@ class Annotations(Mapping[str, Annotation]):
     def __getitem__(self, name: str) -> Annotation:
         if name in self._recorded:
             dataset = self._recorded[name]
-            return Annotation(dataset, dataset.parent, added=False)
+            with reading(f"annotation {name!r} of {self._recording.path}"):
+                return Annotation(dataset, dataset.parent, added=False)
         path = self._path(name)
         if not path.exists():
             raise SelectionError(unknown_name("annotation", name, self))
@@ -122,10 +133,10 @@ class Annotations(Mapping[str, Annotation]):
         self.directory.mkdir(exist_ok=True)
 
         def build(file: h5py.File) -> None:
-            file.attrs[schema.ATTR_FORMAT] = schema.RESULT_FORMAT
-            file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
-            file.attrs["result"] = "annotation"
-            file.attrs[schema.FINGERPRINT] = fingerprint
+            write_attribute(file, schema.ATTR_FORMAT, schema.RESULT_FORMAT)
+            write_attribute(file, schema.ATTR_VERSION, schema.FORMAT_VERSION)
+            write_attribute(file, "result", "annotation")
+            write_attribute(file, schema.FINGERPRINT, fingerprint)
             write_annotation(file, "values", plan, n_positions)
 
         with replacing(path) as temporary, open(temporary, "r+b") as target:
@@ -159,21 +170,17 @@ class Annotations(Mapping[str, Annotation]):
         key = str(path), status.st_ino, status.st_mtime_ns
         if key in self._open:
             return self._open[key][1]
-        try:
+        with reading(path):
             file = ReadOnlyFile(path)
-        except OSError as error:
-            raise RecordingError(f"{path} cannot be opened: {error}.") from error
         try:
-            check_format(file.root, path, schema.RESULT_FORMAT, "a result")
-            if file.root.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
-                raise RecordingError(
-                    f"{path} was made for another recording than {self._recording.path} is now; "
-                    "make it again."
-                )
-            annotation = Annotation(file.root["values"], file.root, added=True)
-        except KeyError as error:
-            file.close()
-            raise RecordingError(f"{path} is damaged: {error}.") from error
+            with reading(path):
+                check_format(file.root, path, schema.RESULT_FORMAT, "a result")
+                if read_attribute(file.root, schema.FINGERPRINT) != self._recording.fingerprint:
+                    raise RecordingError(
+                        f"{path} was made for another recording than {self._recording.path} is "
+                        "now; make it again."
+                    )
+                annotation = Annotation(file.root["values"], file.root, added=True)
         except RecordingError:
             file.close()
             raise
@@ -182,7 +189,3 @@ class Annotations(Mapping[str, Annotation]):
 
     def __repr__(self) -> str:
         return f"<annotations: {', '.join(self) or 'none'}>"
-
-
-def _as_bool(values: np.ndarray) -> np.ndarray:
-    return values.astype(bool)

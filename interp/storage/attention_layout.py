@@ -13,6 +13,8 @@ from interp.storage import schema
 from interp.storage.attention_site import FULL, STATISTICS, TOP_P, AttentionPlan, AttentionSite
 from interp.storage.key_ranges import KeyRanges
 from interp.storage.matrix import Matrix
+from interp.storage.offsets import read_starts
+from interp.storage.strings import read_attribute, read_names, write_attribute, write_names
 
 if TYPE_CHECKING:
     from interp.storage.plan import RecordingPlan
@@ -97,9 +99,10 @@ def site_attributes(site: AttentionSite, number: int) -> dict[str, Any]:
 def read_attention_site(group: h5py.Group, name: str) -> AttentionSite:
     """Return the description of an attention site from its group."""
     values: dict[str, Any] = {}
-    for key, value in group.attrs.items():
+    for key in group.attrs:
         if key in (schema.ATTR_KEY_RANGES, schema.ATTR_MAX_ERROR):
             continue
+        value = read_attribute(group, key)
         values[key] = value if isinstance(value, str) else value.item()
     return AttentionSite(name=name, n_units=values["n_heads"], per="position", **values)
 
@@ -122,7 +125,7 @@ def lay_out_attention(
     if not plan.attention:
         return
     names = list(plan.attention)
-    file.create_dataset(schema.ATTENTION_NAMES, data=names, dtype=h5py.string_dtype())
+    write_names(file, schema.ATTENTION_NAMES, names)
     owners, numbers = distinct_ranges(plan.attention)
     tables = [plan.ranges_of(owner) for owner in owners]
     group = file.create_group(schema.KEY_RANGES)
@@ -135,7 +138,7 @@ def lay_out_attention(
         assert site.n_heads is not None
         place = maps.create_group(name)
         for attribute, value in site_attributes(site, number).items():
-            place.attrs[attribute] = value
+            write_attribute(place, attribute, value)
         n_rows = plan.stream[site.stream].n_positions
         n_keys = int(np.diff(plan.stream[site.key_stream or site.stream].document_start).max())
         starts = exact.get(name)
@@ -157,27 +160,44 @@ def read_places(
         return {}
     found = {}
     tables: dict[int, KeyRanges] = {}
-    for name in file[schema.ATTENTION_NAMES].asstr()[:]:
+    for name in read_names(file, schema.ATTENTION_NAMES):
         group = file[schema.ATTENTION][name]
         site = read_attention_site(group, name)
         number = int(group.attrs[schema.ATTR_KEY_RANGES])
         if number not in tables:
-            start = file[schema.STREAMS][site.stream][schema.DOCUMENT_START][:]
-            ranges = file[schema.KEY_RANGES]
-            tables[number] = KeyRanges.stored(
-                open_part(ranges[str(number)]), start, ranges[f"{number}{schema.START_SUFFIX}"][:]
-            )
+            tables[number] = _read_ranges(file, site, number, open_part)
         places = MapPlaces(site, tables[number], part_names(group))
         if site.form == TOP_P:
-            places.segment_start = group[schema.SEGMENT_START][:]
+            places.segment_start = starts = group[schema.SEGMENT_START][:]
+            if np.any((starts < 0) | (starts > len(group[schema.WEIGHTS]))):
+                raise ValueError(f"segments of {name} begin outside its weights")
         found[name] = places
     return found
+
+
+def _read_ranges(
+    file: h5py.File,
+    site: AttentionSite,
+    number: int,
+    open_part: Callable[[h5py.Dataset], Matrix],
+) -> KeyRanges:
+    """Find one table of key ranges."""
+    streams, tables = file[schema.STREAMS], file[schema.KEY_RANGES]
+    start = read_starts(streams[site.stream], schema.DOCUMENT_START)
+    key_start = read_starts(
+        streams[site.key_stream or site.stream], schema.DOCUMENT_START, len(start) - 1
+    )
+    before = read_starts(tables, f"{number}{schema.START_SUFFIX}", len(start) - 1)
+    matrix = open_part(tables[str(number)])
+    if matrix.shape != (start[-1], 2):
+        raise ValueError(f"key ranges {number} are not those of stream {site.stream!r}")
+    return KeyRanges.stored(matrix, start, before, int(np.diff(key_start).max()))
 
 
 def read_plans(file: h5py.File) -> dict[str, AttentionPlan]:
     """Return the plan of each attention site of an open file."""
     found = {}
-    for name in file[schema.ATTENTION_NAMES].asstr()[:]:
+    for name in read_names(file, schema.ATTENTION_NAMES):
         group = file[schema.ATTENTION][name]
         ranges = file[schema.KEY_RANGES][str(group.attrs[schema.ATTR_KEY_RANGES])][:]
         statistics = [part for part in STATISTICS if part in group]

@@ -80,14 +80,22 @@ class AttentionReader:
         (start, stop), n_keys = self._document(places, document)
         (one,) = self._heads(places, head).tolist()
         self._refuse_statistics(places)
+        with reading(f"{site} of {self._recording.path}"):
+            return self._edges(places, document, one, (start, stop), n_keys)
+
+    def _edges(
+        self, places: MapPlaces, document: int | str, head: int, rows: Span, n_keys: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what is stored of one head of a document, which is these rows."""
+        start, stop = rows
         ranges = places.ranges.rows(start, stop)
         if places.site.form == FULL:
             keys = np.nonzero(inside(ranges, 0, n_keys))[1]
             counts = ranges[:, 1] - ranges[:, 0]
-            values = self.dense(site, document, one)
+            values = self.dense(places.site.name, document, head)
             weights = values[inside(ranges, 0, n_keys)]
         else:
-            parts = list(self._kept(places, start, stop, np.array([one])))
+            parts = list(self._kept(places, start, stop, np.array([head])))
             counts = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0, int)
             keys = np.concatenate([part[3] for part in parts] or [np.zeros(0, np.int64)])
             weights = np.concatenate([part[4] for part in parts] or [np.zeros(0, np.float32)])
@@ -192,7 +200,9 @@ class AttentionReader:
     def _matrix(self, places: MapPlaces, part: str) -> Matrix:
         column = places.column(part)
         if column not in self._matrices:
-            self._matrices[column] = open_matrix(self._recording._stream, self._file[column])
+            with reading(f"{column} of {self._recording.path}"):
+                matrix = open_matrix(self._recording._stream, self._file[column])
+            self._matrices[column] = matrix
         return self._matrices[column]
 
     def _places(self, site: str) -> MapPlaces:

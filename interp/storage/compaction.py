@@ -8,7 +8,6 @@ before leaves the first one, which holds everything and is completed on resuming
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from io import FileIO
@@ -25,6 +24,7 @@ from interp.storage.layout import Layout, lay_out, read_layout
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.rawio import open_locked, sync, sync_directory
+from interp.storage.strings import read_json
 
 _BLOCK_BYTES = 16 * 2**20
 _ONE = np.zeros(1, np.int64)
@@ -68,7 +68,7 @@ def compact(
     }
     with open_recording_file(path) as file:
         # A run that was resumed is told of as it was begun.
-        provenance = json.loads(file.root[schema.PROVENANCE].asstr()[()])
+        provenance = read_json(file.root, schema.PROVENANCE)
     plan = replace(plan, provenance=provenance)
     stream = FileIO(open_locked(draft, str(path), create=True), "r+b")
     try:

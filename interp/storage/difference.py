@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import h5py
@@ -13,17 +12,18 @@ from interp.storage.attention_layout import read_plans
 from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.packed import PackedStrings
 from interp.storage.plan import RecordingPlan, StreamPlan
+from interp.storage.strings import read_json
 
 
 def describe_difference(file: h5py.File, plan: RecordingPlan) -> str:
     """Return what differs between a recording and a plan, or an empty string."""
-    there: dict[str, str] = json.loads(file[schema.DIGESTS].asstr()[()])
+    there: dict[str, str] = read_json(file, schema.DIGESTS)
     asked = plan.part_digests()
     del there["provenance"], asked["provenance"]  # another day, another command: the same run
     if there == asked:
         return ""
     if there["model"] != asked["model"]:
-        found = json.loads(file[schema.PROVENANCE].asstr()[()]).get("model")
+        found = read_json(file, schema.PROVENANCE).get("model")
         return f"the model differs{_change(found, plan.provenance.get('model'))}"
     if stream_names(file) != list(plan.stream):
         return f"it has the streams {stream_names(file)}, asked for are {list(plan.stream)}."
@@ -35,7 +35,7 @@ def describe_difference(file: h5py.File, plan: RecordingPlan) -> str:
     if there.get("attention") != asked.get("attention"):
         return f"the attention sites differ: {_attention_difference(file, plan)}"
     if there["schedule"] != asked["schedule"]:
-        found = json.loads(file[schema.SCHEDULE].asstr()[()])
+        found = read_json(file, schema.SCHEDULE)
         return f"the schedule differs{_change(found, dict(plan.schedule))}"
     part = next(name for name, digest in asked.items() if there.get(name) != digest)
     return f"the {part} differ from those of the recording."

@@ -17,6 +17,7 @@ import h5py
 
 from interp.errors import RecordingError
 from interp.storage import schema
+from interp.storage.strings import read_attribute
 
 # What h5py and NumPy raise over bytes that make no sense.
 _DAMAGE = (
@@ -122,7 +123,8 @@ def _reason(path: Path, size: int, message: str) -> str:
 
 def check_format(file: h5py.File, path: Path, expected: str, what: str) -> None:
     """Refuse an HDF5 file of another kind, or of a version from the future."""
-    found = file.attrs.get(schema.ATTR_FORMAT)
+    there = schema.ATTR_FORMAT in file.attrs
+    found = read_attribute(file, schema.ATTR_FORMAT) if there else None
     if found != expected:
         names = ", ".join(list(file)[:5]) or "nothing"
         raise RecordingError(

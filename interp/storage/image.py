@@ -19,8 +19,14 @@ from interp.errors import StorageError
 from interp.storage.rawio import write_array
 
 _PAGE = 2**16
-# Everything at multiples of 8: a counter then lies within one sector, and is written whole.
-_ALIGNMENT = {"alignment_threshold": 1, "alignment_interval": 8}
+# Everything at multiples of 8: a counter then lies within one sector, and is written whole. From
+# version 1.10 on HDF5 has a checksum in each of its own structures, and needs none to find chunks
+# that are there from the beginning; before, a flipped bit could crash it, or go unnoticed.
+_OPTIONS = {
+    "alignment_threshold": 1,
+    "alignment_interval": 8,
+    "libver": ("v110", "v110"),
+}
 
 
 def write_hdf5(fd: int, build: Callable[[h5py.File], None]) -> None:
@@ -39,7 +45,7 @@ def write_hdf5(fd: int, build: Callable[[h5py.File], None]) -> None:
         If the disk is full, or fails.
     """
     image = SparseFile()
-    with h5py.File(image, "w", **_ALIGNMENT) as file:
+    with h5py.File(image, "w", **_OPTIONS) as file:
         build(file)
     try:
         os.ftruncate(fd, 0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from interp.errors import RecordingError
 from interp.storage.matrix import Matrix
 
 _BOTH = np.arange(2)
@@ -48,12 +49,15 @@ class KeyRanges:
 
     @classmethod
     def stored(
-        cls, matrix: Matrix, document_start: np.ndarray, weight_start: np.ndarray
+        cls, matrix: Matrix, document_start: np.ndarray, weight_start: np.ndarray, n_keys: int
     ) -> KeyRanges:
-        """Return the key ranges that a file holds."""
+        """Return the key ranges that a file holds, of documents with at most `n_keys` keys."""
 
         def read(start: int, stop: int) -> np.ndarray:
-            return matrix.read(start, stop, _BOTH).astype(np.int64)
+            found = matrix.read(start, stop, _BOTH).astype(np.int64)
+            if np.any((found[:, 0] > found[:, 1]) | (found[:, 1] > n_keys)):
+                raise RecordingError(f"Key ranges of rows {start:,} to {stop:,} are damaged.")
+            return found
 
         return cls(read, document_start, weight_start)
 

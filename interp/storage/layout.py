@@ -7,7 +7,6 @@ that is done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -25,6 +24,14 @@ from interp.storage.attention_layout import MapPlaces, lay_out_attention, read_p
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.pictures import write_images
 from interp.storage.plan import RecordingPlan, StreamPlan
+from interp.storage.strings import (
+    read_attribute,
+    read_json,
+    read_names,
+    write_attribute,
+    write_json,
+    write_names,
+)
 
 
 def lay_out(
@@ -35,14 +42,15 @@ def lay_out(
     `exact` says how many weights sparse attention sites hold, once that is known; see
     :func:`interp.storage.attention_layout.lay_out_attention`.
     """
-    file.attrs[schema.ATTR_FORMAT] = schema.FORMAT
-    file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
-    file.attrs[schema.ATTR_CREATOR] = f"interp {getattr(interp, '__version__', 'unreleased')}"
-    file[schema.PROVENANCE] = json.dumps(dict(plan.provenance))
-    file[schema.SCHEDULE] = json.dumps(dict(plan.schedule))
-    file[schema.DIGESTS] = json.dumps(plan.part_digests())
-    _write_names(file, schema.STREAM_NAMES, list(plan.stream))
-    _write_names(file, schema.SITE_NAMES, list(plan.sites))
+    creator = f"interp {getattr(interp, '__version__', 'unreleased')}"
+    write_attribute(file, schema.ATTR_FORMAT, schema.FORMAT)
+    write_attribute(file, schema.ATTR_VERSION, schema.FORMAT_VERSION)
+    write_attribute(file, schema.ATTR_CREATOR, creator)
+    write_json(file, schema.PROVENANCE, plan.provenance)
+    write_json(file, schema.SCHEDULE, plan.schedule)
+    write_json(file, schema.DIGESTS, plan.part_digests())
+    write_names(file, schema.STREAM_NAMES, list(plan.stream))
+    write_names(file, schema.SITE_NAMES, list(plan.sites))
     for stream in plan.streams:
         _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
     for number, annotation in enumerate(plan.annotations):
@@ -56,10 +64,6 @@ def lay_out(
         _reserve_predictions(file.create_group(schema.PREDICTIONS), plan)
     lay_out_attention(file, plan, reserve, exact or {})
     _reserve_progress(file.create_group(schema.PROGRESS), plan)
-
-
-def _write_names(file: h5py.File, name: str, names: list[str]) -> None:
-    file.create_dataset(name, data=names, dtype=h5py.string_dtype())
 
 
 def _write_stream(group: h5py.Group, stream: StreamPlan) -> None:
@@ -82,18 +86,18 @@ def _reserve_site(group: h5py.Group, name: str, site: SiteDescription, n_rows: i
     chunk = schema.chunk_shape(n_rows, site.n_units)
     dataset = reserve(group, name, (n_rows, site.n_units), dtype, chunk)
     for attribute in schema.SITE_ATTRIBUTES:
-        dataset.attrs[attribute] = getattr(site, attribute)
+        write_attribute(dataset, attribute, getattr(site, attribute))
     for attribute in schema.OPTIONAL_SITE_ATTRIBUTES:
         value = getattr(site, attribute)
         if value is not None:
-            dataset.attrs[attribute] = value
+            write_attribute(dataset, attribute, value)
 
 
 def _reserve_predictions(group: h5py.Group, plan: RecordingPlan) -> None:
     predictions = plan.predictions
     assert predictions is not None
-    group.attrs[schema.ATTR_STREAM] = predictions.stream
-    group.attrs[schema.ATTR_TARGET] = predictions.target
+    write_attribute(group, schema.ATTR_STREAM, predictions.stream)
+    write_attribute(group, schema.ATTR_TARGET, predictions.target)
     n, k = plan.stream[predictions.stream].n_positions, predictions.top_k
     reserve(group, schema.TOP_ID, (n, k), plan.predicted_ids_dtype())
     reserve(group, schema.TOP_PROBABILITY, (n, k), np.dtype("<f2"))
@@ -188,28 +192,28 @@ def read_layout(stream: FileIO, file: h5py.File) -> Layout:
         done=place(progress[schema.DONE]),
         synced=place(progress[schema.SYNCED]),
         fingerprint=place(progress[schema.FINGERPRINT]),
-        digests=json.loads(file[schema.DIGESTS].asstr()[()]),
+        digests=read_json(file, schema.DIGESTS),
         maps=maps,
     )
 
 
 def site_names(file: h5py.File) -> list[str]:
     """Return the names of the sites, in model order."""
-    return list(file[schema.SITE_NAMES].asstr()[:])
+    return read_names(file, schema.SITE_NAMES)
 
 
 def stream_names(file: h5py.File) -> list[str]:
     """Return the names of the streams, in the plan's order."""
-    return list(file[schema.STREAM_NAMES].asstr()[:])
+    return read_names(file, schema.STREAM_NAMES)
 
 
 def read_site(file: h5py.File, name: str) -> SiteDescription:
     """Return the description of one site."""
     dataset = file[schema.ACTIVATIONS][name]
-    values: dict[str, Any] = {key: dataset.attrs[key] for key in schema.SITE_ATTRIBUTES}
+    values: dict[str, Any] = {key: read_attribute(dataset, key) for key in schema.SITE_ATTRIBUTES}
     for key in schema.OPTIONAL_SITE_ATTRIBUTES:
         if key in dataset.attrs:
-            value = dataset.attrs[key]
+            value = read_attribute(dataset, key)
             values[key] = value if isinstance(value, str) else int(value)
     dtype = dataset.dtype.newbyteorder("=").name
     return SiteDescription(name=name, n_units=dataset.shape[1], dtype=dtype, **values)

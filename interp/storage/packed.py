@@ -15,6 +15,7 @@ import numpy as np
 
 from interp.storage import schema
 from interp.storage.hdf5 import reading
+from interp.storage.offsets import read_starts
 
 # A lone surrogate stands for an undecodable byte in a file name; it has to survive the round trip.
 _ERRORS = "surrogatepass"
@@ -44,11 +45,14 @@ class PackedStrings(Sequence[str]):
         The group that holds the two data sets.
     name : str
         The name of the data set of bytes.
+    n : int, optional
+        How many strings there are.
     """
 
-    def __init__(self, group: h5py.Group, name: str) -> None:
+    def __init__(self, group: h5py.Group, name: str, n: int | None = None) -> None:
         self._data: h5py.Dataset = group[name]
-        self.start: np.ndarray = group[name + schema.START_SUFFIX][:]
+        total = self._data.shape[0]
+        self.start: np.ndarray = read_starts(group, name + schema.START_SUFFIX, n, total)
 
     def __len__(self) -> int:
         return len(self.start) - 1

@@ -14,6 +14,7 @@ import numpy as np
 from interp.errors import StorageError
 from interp.storage import schema
 from interp.storage.hdf5 import reading
+from interp.storage.offsets import read_starts
 
 
 def packed_images(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -90,12 +91,16 @@ class StoredImages(Sequence[np.ndarray]):
     ----------
     group : h5py.Group
         The stream's.
+    n_images : int
     """
 
-    def __init__(self, group: h5py.Group) -> None:
+    def __init__(self, group: h5py.Group, n_images: int) -> None:
         self._data: h5py.Dataset = group[schema.IMAGE]
-        self._start: np.ndarray = group[schema.IMAGE + schema.START_SUFFIX][:]
+        name, total = schema.IMAGE + schema.START_SUFFIX, self._data.shape[0]
+        self._start = read_starts(group, name, n_images, total)
         self._shapes: np.ndarray = group[schema.IMAGE_SHAPE][:]
+        if not np.array_equal(np.prod(self._shapes, 1, np.int64), np.diff(self._start)):
+            raise ValueError("the shapes of the images are not those of their bytes")
 
     def __len__(self) -> int:
         return len(self._shapes)

@@ -11,6 +11,7 @@ from interp.storage import schema
 from interp.storage.arrays import LazyArray
 from interp.storage.matrix import open_matrix
 from interp.storage.streams import Stream
+from interp.storage.strings import read_attribute
 
 
 class Predictions:
@@ -33,7 +34,7 @@ class Predictions:
         self, group: h5py.Group, stream: Stream, file: FileIO, missing: np.ndarray | None
     ) -> None:
         self.stream = stream
-        self.target: str = group.attrs[schema.ATTR_TARGET]
+        self.target: str = read_attribute(group, schema.ATTR_TARGET)
 
         def lazy(part: str, ndim: int) -> LazyArray:
             return LazyArray(open_matrix(file, group[part]), part, ndim=ndim, missing=missing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +18,15 @@ from interp.storage import schema
 from interp.storage.annotating import AnnotationPlan
 from interp.storage.annotations import Annotations
 from interp.storage.arrays import LazyArray
-from interp.storage.attention_layout import read_places
 from interp.storage.attention_reading import AttentionReader
 from interp.storage.attention_site import AttentionSite
 from interp.storage.description import describe
 from interp.storage.hdf5 import open_recording_file, reading
-from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.matrix import open_matrix
+from interp.storage.metadata import read_metadata, read_segments
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
+from interp.storage.strings import read_attribute
 from interp.wording import kind_of
 
 if TYPE_CHECKING:
@@ -86,50 +85,32 @@ class Recording:
         self._file, self._stream = self._opened.root, self._opened.stream
         try:
             with reading(self.path):
-                self._read_metadata()
+                self._read()
         except BaseException:
             self.close()
             raise
 
-    def _read_metadata(self) -> None:
+    def _read(self) -> None:
         file = self._file
-        self.sites: Mapping[str, SiteDescription] = MappingProxyType(
-            {name: read_site(file, name) for name in site_names(file)}
-        )
-        self.streams: Mapping[str, Stream] = MappingProxyType(
-            {
-                name: Stream(file[schema.STREAMS][name], name, self._stream)
-                for name in stream_names(file)
-            }
-        )
-        self.provenance: dict[str, Any] = json.loads(file[schema.PROVENANCE].asstr()[()])
-        self.schedule: dict[str, Any] = json.loads(file[schema.SCHEDULE].asstr()[()])
-        progress = file[schema.PROGRESS]
-        self._fingerprint = progress[schema.FINGERPRINT][0].decode("ascii", "replace")
-        self._missing: dict[str, np.ndarray] = {}
-        self._segments: dict[str, np.ndarray] = {}
-        self.n_segments: int = len(progress[schema.CHECKSUMS])
-        self.done_segments: int = int(progress[schema.DONE][0])
-        if not self.is_complete:
-            for name, rows in progress[schema.SEGMENTS].items():
-                missing = np.zeros(self.streams[name].n_positions, bool)
-                for start, stop in rows[self.done_segments :].tolist():
-                    missing[start:stop] = True
-                self._missing[name] = missing
-        self._arrays: dict[str, LazyArray] = {}
-        maps = read_places(file, lambda dataset: open_matrix(self._stream, dataset))
+        said = read_metadata(file, self._stream)
+        self.sites: Mapping[str, SiteDescription] = MappingProxyType(dict(said.sites))
+        self.streams: Mapping[str, Stream] = MappingProxyType(dict(said.streams))
         self.attention_sites: Mapping[str, AttentionSite] = MappingProxyType(
-            {name: places.site for name, places in maps.items()}
+            {name: places.site for name, places in said.maps.items()}
         )
-        self._attention = AttentionReader(self, file, maps)
+        self.provenance, self.schedule = said.provenance, said.schedule
+        self.n_segments, self.done_segments = said.n_segments, said.done_segments
+        self._fingerprint, self._missing = said.fingerprint, said.missing
+        self._segments: dict[str, np.ndarray] = {}
+        self._arrays: dict[str, LazyArray] = {}
+        self._attention = AttentionReader(self, file, said.maps)
         self.annotations = Annotations(self, file)
         self.predictions: Predictions | None = None
         if schema.PREDICTIONS in file:
             group = file[schema.PREDICTIONS]
-            stream = self.streams[group.attrs[schema.ATTR_STREAM]]
-            self.predictions = Predictions(
-                group, stream, self._stream, self._missing.get(stream.name)
-            )
+            stream = self.streams[read_attribute(group, schema.ATTR_STREAM)]
+            missing = self._missing.get(stream.name)
+            self.predictions = Predictions(group, stream, self._stream, missing)
 
     @property
     def is_complete(self) -> bool:
@@ -188,7 +169,8 @@ class Recording:
     def _segment_rows(self, stream: str) -> np.ndarray:
         """Return the rows of each segment of a stream, (n_segments, 2)."""
         if stream not in self._segments:
-            self._segments[stream] = self._file[schema.PROGRESS][schema.SEGMENTS][stream][:]
+            with reading(self.path):
+                self._segments[stream] = read_segments(self._file, self.streams[stream])
         return self._segments[stream]
 
     def attention(

@@ -15,7 +15,7 @@ from interp.errors import StorageError
 FORMAT = "interp-recording"
 VIEW_FORMAT = "interp-view"
 RESULT_FORMAT = "interp-result"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Attributes of the root group.
 ATTR_FORMAT = "format"

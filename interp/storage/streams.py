@@ -16,6 +16,7 @@ from interp.storage import schema
 from interp.storage.arrays import LazyArray
 from interp.storage.hdf5 import reading
 from interp.storage.matrix import open_matrix
+from interp.storage.offsets import read_starts
 from interp.storage.packed import PackedStrings
 from interp.storage.pictures import StoredImages
 from interp.wording import count
@@ -50,10 +51,11 @@ class Stream:
 
     def __init__(self, group: h5py.Group, name: str, file: FileIO) -> None:
         self.name = name
-        self.document_start: np.ndarray = group[schema.DOCUMENT_START][:]
+        self.document_start: np.ndarray = read_starts(group, schema.DOCUMENT_START)
         self.document_start.flags.writeable = False
-        self._names = PackedStrings(group, schema.DOCUMENT_NAME)
-        self._texts = PackedStrings(group, schema.TEXT) if schema.TEXT in group else None
+        n = self.n_documents
+        self._names = PackedStrings(group, schema.DOCUMENT_NAME, n)
+        self._texts = PackedStrings(group, schema.TEXT, n) if schema.TEXT in group else None
         self._recent: OrderedDict[int, str] = OrderedDict()
         self._lock = Lock()
         self.vocabulary: list[str] | None = (
@@ -68,7 +70,7 @@ class Stream:
             self._span_array = LazyArray(
                 open_matrix(file, group[schema.SPAN]), f"spans of {name!r}"
             )
-        self.images = StoredImages(group) if schema.IMAGE in group else None
+        self.images = StoredImages(group, n) if schema.IMAGE in group else None
         self.rectangles: np.ndarray | None = None
         if schema.RECTANGLE in group:
             self.rectangles = group[schema.RECTANGLE][:].astype(np.int32)

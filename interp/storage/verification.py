@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from interp.storage.layout import segment_rows
 from interp.storage.matrix import Matrix, open_matrix
 from interp.storage.packed import PackedStrings
 from interp.storage.pictures import digest_parts
+from interp.storage.strings import read_json
 
 if TYPE_CHECKING:
     from interp.storage.recording import Recording
@@ -106,7 +106,7 @@ def _verify(recording: Recording, progress: Callable[[int, int], None] | None) -
 
 
 def _digests(recording: Recording) -> dict[str, str]:
-    return json.loads(recording._file[schema.DIGESTS].asstr()[()])
+    return read_json(recording._file, schema.DIGESTS)
 
 
 Checksum = Callable[[int, tuple[int, int]], int]
@@ -157,6 +157,8 @@ def _fixed_parts(recording: Recording) -> Iterator[tuple[str, Callable[[], bool]
     if recording.attention_sites:
         yield has("attention", lambda: digests.of_attention(read_plans(file).values()))
     yield has("segments", lambda: digests.of_segments(rows))
+    yield has("schedule", lambda: digests.of_json(recording.schedule))
+    yield has("model", lambda: digests.of_json(recording.provenance.get("model")))
     yield has("provenance", lambda: digests.of_json(recording.provenance))
     recorded = recording.annotations.recorded()
     yield has("annotations", lambda: digests.of_json([a.digest() for a in recorded]))

@@ -26,6 +26,7 @@ from interp.storage.hdf5 import ReadOnlyFile, check_format
 from interp.storage.image import write_hdf5
 from interp.storage.layout import reserve
 from interp.storage.rawio import open_locked, read_array, write_array
+from interp.storage.strings import read_attribute, write_attribute
 
 if TYPE_CHECKING:
     from interp.storage.recording import Recording
@@ -130,7 +131,7 @@ class View:
         try:
             with ReadOnlyFile(self.path) as file:
                 check_format(file.root, self.path, schema.VIEW_FORMAT, "a view")
-                if file.root.attrs[schema.FINGERPRINT] != self._recording.fingerprint:
+                if read_attribute(file.root, schema.FINGERPRINT) != self._recording.fingerprint:
                     return False
                 self._find(file.root)
                 self._fd = os.dup(file.stream.fileno())
@@ -164,9 +165,9 @@ class View:
         fingerprint = recording.fingerprint
 
         def build(file: h5py.File) -> None:
-            file.attrs[schema.ATTR_FORMAT] = schema.VIEW_FORMAT
-            file.attrs[schema.ATTR_VERSION] = schema.FORMAT_VERSION
-            file.attrs[schema.FINGERPRINT] = fingerprint
+            write_attribute(file, schema.ATTR_FORMAT, schema.VIEW_FORMAT)
+            write_attribute(file, schema.ATTR_VERSION, schema.FORMAT_VERSION)
+            write_attribute(file, schema.FINGERPRINT, fingerprint)
             codes = file.create_group(schema.VIEW_CODES)
             scales = file.create_group(schema.VIEW_SCALES)
             for name in recording.sites:

@@ -319,6 +319,6 @@ def test_a_view_that_cannot_be_written_says_so(recording, monkeypatch):
 def test_results_name_their_recording(recording):
     path = recording.write_annotation("x", np.zeros(N))
     with h5py.File(path) as file:
-        assert file.attrs["fingerprint"] == recording.fingerprint
-        assert file.attrs["format"] == "interp-result"
+        assert file.attrs["fingerprint"].decode() == recording.fingerprint
+        assert file.attrs["format"] == b"interp-result"
     assert interp.open(recording.path).fingerprint == recording.fingerprint

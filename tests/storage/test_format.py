@@ -59,13 +59,14 @@ def pattern(path: str) -> re.Pattern[str]:
 
 
 def type_of(dtype: np.dtype) -> str:
-    if h5py.check_string_dtype(dtype) and dtype.kind == "O":
-        return "String"
+    if found := h5py.check_string_dtype(dtype):
+        assert found.length is not None, "a string of variable length"
+        return "String" if found.encoding == "utf-8" else dtype.str[1:]
     return dtype.str[1:] if dtype.kind == "S" else dtype.newbyteorder("=").name
 
 
-def type_of_value(value: Any) -> str:
-    return "String" if isinstance(value, str) else np.asarray(value).dtype.name
+def type_of_attribute(item: Any, name: str) -> str:
+    return type_of(item.attrs.get_id(name).dtype)
 
 
 def allowed(documented: str) -> set[str]:
@@ -103,12 +104,12 @@ def sizes_of(file: h5py.File, name: str, match: dict[str, str]) -> dict[str, int
     if name.startswith("predictions/"):
         owner = file["predictions"]
         sizes["top_k"] = file["predictions/top_id"].shape[1]
-    which = match.get("STREAM") or owner.attrs.get("stream")
-    if which is not None:
+    which = match.get("STREAM") or owner.attrs.get("stream", b"").decode()
+    if which:
         start = file[f"streams/{which}/document_start"][:]
         sizes |= {"n_documents": len(start) - 1, "n_positions": int(start[-1])}
     if "SITE" in match and name.startswith("activations/"):
-        per = owner.attrs["per"]
+        per = owner.attrs["per"].decode()
         sizes["n_rows"] = sizes["n_positions" if per == "position" else "n_documents"]
         sizes["n_units"] = owner.shape[1]
     return sizes
@@ -121,7 +122,7 @@ def check_attributes(item: Any, rows: list[list[str]]) -> None:
         assert required in ("MUST", "MAY")
         assert name in item.attrs or required == "MAY", (item.name, name)
         if name in item.attrs:
-            assert type_of_value(item.attrs[name]) == kind, (item.name, name)
+            assert type_of_attribute(item, name) == kind, (item.name, name)
 
 
 def datasets(file: Any) -> dict[str, h5py.Dataset]:
@@ -283,6 +284,7 @@ def printed(path: Path) -> str:
             lines.append(f"{name or '/':<40}{kind}".rstrip())
             for key in sorted(item.attrs):
                 value = item.attrs[key]
+                value = value.decode() if isinstance(value, bytes) else value
                 shown = "interp VERSION" if key == "created_by" else value
                 lines.append(f"    @{key} = {shown}")
 

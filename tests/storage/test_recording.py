@@ -1,4 +1,4 @@
-"""What is written is what is read: by row, by unit, by document, by NumPy's own rules."""
+"""What is written is what is read: by row, by unit, by many threads, while it is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import interp
 from interp.errors import SelectionError, SiteError
 from interp.storage import AnnotationPlan, RecordingWriter, open_recording
-from tests.storage.example import Example, cut, default_sites, site, small, stream
+from tests.storage.example import Example, cut, default_sites, small
 
 
 @pytest.fixture(scope="module")
@@ -54,75 +52,6 @@ def test_sites_in_model_order_with_their_descriptions(example, recording):
         recording["lstm/l0/cel"]
 
 
-_index = st.one_of(
-    st.integers(-60, 59),
-    st.slices(60),
-    st.lists(st.integers(-60, 59), max_size=9).map(np.array),
-    st.lists(st.booleans(), min_size=60, max_size=60).map(np.array),
-)
-_unit_index = st.one_of(
-    st.integers(-19, 18), st.slices(19), st.lists(st.integers(-19, 18), max_size=5)
-)
-
-
-@pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    example = small((60,), 7, sites=[site("a/output", 19)], predictions=None)
-    with open_recording(example.record(tmp_path_factory.mktemp("index") / "run.h5")) as recording:
-        yield recording["a/output"], example.values["a/output"].astype("f2")
-
-
-@given(rows=_index, units=_unit_index, dots=st.booleans())
-def test_indexing_is_numpys(indexed, rows, units, dots):
-    lazy, array = indexed
-    keys = [(rows, units), rows, (slice(None), units)] + ([(rows, ...), (..., units)] * dots)
-    for key in keys:
-        try:
-            expected = array[key]
-        except IndexError:
-            with pytest.raises(IndexError):
-                lazy[key]
-            continue
-        found = lazy[key]
-        assert np.shape(found) == expected.shape
-        assert type(found) is type(expected)
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_more_of_indexing(indexed):
-    lazy, array = indexed
-    rows, units = np.ix_([5, 1, 59], [3, 0])
-    np.testing.assert_array_equal(lazy[rows, units], array[rows, units])
-    np.testing.assert_array_equal(lazy[[[1, 2], [3, 4]]], array[[[1, 2], [3, 4]]])
-    np.testing.assert_array_equal(np.stack(list(lazy)), array)
-    np.testing.assert_array_equal(np.concatenate(list(lazy.blocks(7))), array)
-    np.testing.assert_array_equal(np.asarray(lazy, dtype="f8"), array.astype("f8"))
-    assert (lazy.ndim, lazy.size, lazy.nbytes, len(lazy)) == (2, 60 * 19, 60 * 19 * 2, 60)
-    assert "60 × 19, float16" in repr(lazy)
-    for wrong in (60, -61, (0, 19), np.ones(59, bool), 1.5, "a", (0, 0, 0), (None, 1), (..., ...)):
-        with pytest.raises(IndexError):
-            lazy[wrong]
-
-
-def test_pickled_it_is_a_plain_array(indexed):
-    from multiprocessing.reduction import ForkingPickler
-
-    lazy, array = indexed
-    sent = ForkingPickler.loads(ForkingPickler.dumps(lazy))
-    np.testing.assert_array_equal(sent, array, strict=True)
-
-
-def test_far_apart_rows_of_a_long_site(tmp_path):
-    example = small((30_000,), 4000, sites=[site("a/output", 33)], predictions=None)
-    with open_recording(example.record(tmp_path / "run.h5")) as recording:
-        lazy, array = recording["a/output"], example.values["a/output"].astype("f2")
-        rng = np.random.default_rng(0)
-        rows = rng.integers(0, 30_000, 500)
-        for key in (rows, (rows, slice(3, 30, 4)), slice(7, None, 997), slice(None, None, -501)):
-            np.testing.assert_array_equal(lazy[key], array[key])
-        np.testing.assert_array_equal(recording.unit("a/output", 32), array[:, 32])
-
-
 def test_scikit_learn_takes_a_site_as_it_is(recording):
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
@@ -148,85 +77,6 @@ def test_unit_and_its_bounds(example, recording):
         recording.unit("pool/output", -1)
     with pytest.raises(SelectionError, match="is a whole number; got a float"):
         recording.unit("pool/output", 1.5)
-
-
-@pytest.mark.parametrize("kind", ["characters", "words"])
-def test_documents_tokens_and_spans(tmp_path, kind):
-    plan = stream([5, 9, 1, 30], seed=3, kind=kind)
-    example = small((5, 9, 1, 30), 8, streams=[plan])
-    with open_recording(example.record(tmp_path / "run.h5")) as recording:
-        found = recording.streams["text"]
-        assert (found.n_positions, found.n_documents) == (45, 4)
-        assert found.is_characters == (kind == "characters")
-        assert found.vocabulary == plan.vocabulary
-        np.testing.assert_array_equal(found.document_start, plan.document_start)
-        np.testing.assert_array_equal(found.token_ids[:], plan.token_ids)
-        words = [plan.vocabulary[i] for i in plan.token_ids]
-        assert list(found.tokens) == words
-        assert found.tokens[40:3:-3] == words[40:3:-3]
-        assert found.tokens[-1] == words[-1]
-        spans = found.spans[:]
-        assert spans.shape == (45, 2)
-        for document, text in zip(found.documents, plan.texts, strict=True):
-            assert document.text == text
-            assert document.name == plan.document_names[document.index]
-            assert document.tokens == words[document.positions]
-            np.testing.assert_array_equal(document.spans, spans[document.positions])
-            assert [text[a:b] for a, b in document.spans] == document.tokens
-        np.testing.assert_array_equal(found.document_of([0, 4, 5, 14, 15]), [0, 0, 1, 2, 3])
-        np.testing.assert_array_equal(found.spans[[3, 7]], spans[[3, 7]])
-        assert recording.document("doc 2.py").index == 2
-        assert recording.document(-1).index == 3
-        assert len(recording["lstm/l0/hidden"][recording.document(1).positions]) == 9
-        with pytest.raises(SelectionError, match="Document 4 .* 4 documents"):
-            recording.document(4)
-        with pytest.raises(SelectionError, match="nearest: dir/doc 2.py"):
-            recording.document("dir/doc2.py")
-
-
-def test_a_stream_of_numbers_has_no_tokens(tmp_path):
-    example = small((5, 5), 4, streams=[stream([5, 5], kind="numbers")], predictions=None)
-    with open_recording(example.record(tmp_path / "run.h5")) as recording:
-        found = recording.streams["text"]
-        assert found.tokens is None
-        assert found.spans is None
-        assert found.vocabulary is None
-        assert found.documents[0].text is None
-        assert list(recording.to_frame("lstm/l0/cell:1@doc1").columns) == [
-            "document",
-            "document_name",
-            "position",
-            "lstm/l0/cell:1",
-        ]
-
-
-def test_tokens_come_from_the_text_without_a_vocabulary(tmp_path):
-    from interp.storage import StreamPlan
-
-    plan = StreamPlan("text", ["a", "b"], [0, 3, 5], ["x🙂y", "ab"])
-    example = small((3, 2), 4, streams=[plan], predictions=None)
-    with open_recording(example.record(tmp_path / "run.h5")) as recording:
-        assert list(recording.streams["text"].tokens) == ["x", "🙂", "y", "a", "b"]
-        assert recording.streams["text"].tokens[2:4] == ["y", "a"]
-
-
-def test_several_streams(tmp_path):
-    source, target = stream([4, 6], name="source", kind="words"), stream([7, 2], 1, name="target")
-    example = Example(
-        streams=[source, target],
-        sites=[
-            site("encoder/l0/hidden", 6, stream="source"),
-            site("decoder/l0/hidden", 8, stream="target"),
-            site("pool/output", 2, stream="source", per="call"),
-        ],
-        segments={"source": cut(10, 4), "target": np.array([[0, 0], [0, 8], [8, 9]])},
-        predictions=None,
-    )
-    with open_recording(example.record(tmp_path / "run.h5")) as recording:
-        example.check(recording)
-        assert list(recording.streams) == ["source", "target"]
-        assert recording.stream_of("decoder/l0/hidden").name == "target"
-        assert recording.document(1, stream="target").n_positions == 2
 
 
 def test_predictions(example, recording):
