@@ -23,6 +23,7 @@ def attention_bytes(plan: RecordingPlan) -> int:
     owners, numbers = distinct_ranges(plan.attention)
     weights = [plan.ranges_of(owner).n_weights for owner in owners]
     total = sum(owner.key_ranges.nbytes for owner in owners)
+    total += sum(owner.key_order.nbytes for owner in owners if owner.key_order is not None)
     for number, item in zip(numbers, plan.attention.values(), strict=True):
         assert item.site.n_heads is not None
         kept = item.site.n_heads * weights[number]
@@ -66,11 +67,24 @@ def check_attention(plan: RecordingPlan, name: str, item: AttentionPlan) -> None
     room = np.repeat(np.diff(keys.document_start), np.diff(queries.document_start))
     if np.any(item.key_ranges[:, 1] > room):
         raise StorageError(f"Site {name!r}: a key range ends behind its document.")
+    if item.key_order is not None:
+        _check_order(name, item.key_order, keys.document_start)
     rows = plan.segments[site.stream]
     start, stop = rows[rows[:, 0] < rows[:, 1]].T
     last = np.searchsorted(queries.document_start, stop - 1, side="right")
     if np.any(np.searchsorted(queries.document_start, start, side="right") != last):
         raise StorageError(f"Site {name!r} is of attention, so a segment is of one document.")
+
+
+def _check_order(name: str, order: np.ndarray, start: np.ndarray) -> None:
+    """Refuse an order that does not name each key of each document once."""
+    document = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    if len(order) == len(document):
+        at = order.astype(np.int64) + start[document]
+        within = at < start[document + 1]
+        if within.all() and np.array_equal(np.sort(at), np.arange(len(at))):
+            return
+    raise StorageError(f"Site {name!r}: an order of keys names each of a document once.")
 
 
 def _longest(plan: RecordingPlan, item: AttentionPlan) -> int:

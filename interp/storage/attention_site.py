@@ -31,6 +31,8 @@ STATISTICS = (
 )
 #: Those that make sense where queries and keys are positions of different streams.
 CROSS_STATISTICS = STATISTICS[:3]
+#: Those that make sense where the keys are those of a window of an image.
+WINDOW_STATISTICS = STATISTICS[:2]
 #: Those that need token ids.
 TOKEN_STATISTICS = STATISTICS[7:]
 
@@ -53,7 +55,8 @@ class AttentionSite(SiteDescription):
         For ``"top-p"``: the part of each row's mass that is kept, at least.
     keys : str
         Which keys a row may see, in words: ``"causal"`` (up to itself), ``"document"`` (all),
-        ``"window:N"`` (itself and the N - 1 before), ``"given"``.
+        ``"window:N"`` (itself and the N - 1 before), ``"windows:N"`` (the N positions of its
+        window, which are no run of positions where images are cut into windows), ``"given"``.
     """
 
     form: str = FULL
@@ -91,18 +94,25 @@ class AttentionPlan:
     expected_share : float
         For ``"top-p"``: the part of all weights that will probably be kept, from 0 to 1. For the
         estimate only.
+    key_order : array of int, shape (n_positions of the key stream,), optional
+        The keys of each document in another order, in which the keys that a position sees are
+        one run; ranges count places of it.
     """
 
     site: AttentionSite
     key_ranges: np.ndarray
     statistics: Sequence[str] = ()
     expected_share: float = 1.0
+    key_order: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         ranges = np.asarray(self.key_ranges)
         if ranges.ndim != 2 or ranges.shape[1] != 2:
             raise StorageError(f"{self.site.name}: key ranges are pairs, not {ranges.shape}.")
         object.__setattr__(self, "key_ranges", ranges.astype("<u4", copy=False))
+        if self.key_order is not None:
+            order = np.asarray(self.key_order).astype("<u4", copy=False)
+            object.__setattr__(self, "key_order", order)
         self._check()
         ordered = [name for name in STATISTICS if name in self.statistics]
         object.__setattr__(self, "statistics", tuple(ordered))

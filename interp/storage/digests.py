@@ -85,7 +85,11 @@ def of_attention(plans: Iterable[AttentionPlan]) -> str:
             [
                 *(getattr(plan.site, name) for name in names),
                 plan.statistics,
-                hashlib.sha256(np.ascontiguousarray(plan.key_ranges, "<u4").tobytes()).hexdigest(),
+                *(
+                    hashlib.sha256(np.ascontiguousarray(table, "<u4").tobytes()).hexdigest()
+                    for table in (plan.key_ranges, plan.key_order)
+                    if table is not None
+                ),
             ]
             for plan in plans
         ]

@@ -266,8 +266,9 @@ class RecordingPlan:
             total += 0 if stream.token_ids is None else len(stream.token_ids) * 4
             total += 0 if stream.spans is None else len(stream.spans) * 8
             total += 0 if stream.rectangles is None else len(stream.rectangles) * 16
-            total += sum(image.size for image in stream.images or ())
             total += stream.n_documents * 48
+        pictures = {id(s.images): s.images for s in self.streams if s.images is not None}
+        total += sum(image.size for images in pictures.values() for image in images)
         if self.predictions is not None:
             row = self.predictions.top_k * (self.predicted_ids_dtype().itemsize + 2) + 4
             total += self.stream[self.predictions.stream].n_positions * row
