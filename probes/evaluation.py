@@ -12,13 +12,15 @@ from interp.errors import InterpError
 from probes.baselines import LookupBaseline, context_codes, token_codes
 from probes.documents import ENOUGH_DOCUMENTS, Rows
 from probes.estimators import KSparseProbe, LogisticProbe, RidgeProbe
+from probes.exclusion import Without, names_of
+from probes.labels import Labels
 from probes.mdl import online_code
 from probes.ranking import split_rows
 from probes.reports import ProbeReport
 from probes.samples import Samples
 from probes.scoring import MAIN, interval, score
 from probes.sites import sites_of
-from probes.tracks import Labels, load_labels
+from probes.tracks import load_labels
 
 PROBES = ("logistic", "ridge", "k_sparse")
 #: Strengths tried on held-out selection documents.
@@ -56,6 +58,7 @@ def evaluate(
     n_test: int = 50_000,
     n_resamples: int = 500,
     skip_missing: bool = False,
+    without: Without = (),
     seed: int = 0,
 ) -> ProbeReport:
     """Fit a probe on one half of the documents, and score it and its baselines on the other.
@@ -90,6 +93,9 @@ def evaluate(
     n_resamples, seed : int
     skip_missing : bool
         Leave positions without a label out.
+    without : str, sequence of str, or mapping of str to array (n_positions,)
+        Other concepts: the probe is neither fitted nor scored where they hold
+        (:mod:`probes.exclusion`).
 
     Raises
     ------
@@ -97,7 +103,7 @@ def evaluate(
         If labels, sites or the second recording do not fit.
     """
     _ = getattr(recording, "fingerprint", None)  # refuses an incomplete recording
-    labels = load_labels(recording, concept, values, skip_missing=skip_missing)
+    labels = load_labels(recording, concept, values, None, skip_missing, without)
     chosen = sites_of(recording, sites, labels.stream)
     rows = split_rows(recording, labels.stream, labels.valid, seed, "A probe")
     word = _word_numbers(recording, concept) if values is None else None
@@ -143,6 +149,7 @@ def evaluate(
         classes=labels.categories if task.kind == "categorical" else None,
         base_rate=float(task.y_test.mean()) if task.kind == "binary" else None,
         top_units=_top_units(recording, chosen, fitted),
+        left_out=dict(labels.left_out),
         warnings=_warnings(task),
         parameters={
             "sites": chosen,
@@ -152,6 +159,8 @@ def evaluate(
             "n_resamples": n_resamples,
             "seed": seed,
             "skip_missing": skip_missing,
+            "without": names_of(without),
+            "delimiters": labels.delimiters,
             "random_init": getattr(random_init, "fingerprint", None),
             "embedding": embedding,
         },  # fmt: skip

@@ -58,19 +58,19 @@ class UnitScore:
     concept: str
     unit: str
     sign: int
-    selection_auroc: float | None
-    auroc: float | None
     interval: tuple[float, float]
-    average_precision: float | None
-    average_precision_interval: tuple[float, float] | None
     r: float
     spearman: float
-    selection_spearman: float | None
     mutual_information: float
     p_value: float | None
     n_documents: int
     n_positions: int
-    base_rate: float | None
+    selection_auroc: float | None = None
+    auroc: float | None = None
+    average_precision: float | None = None
+    average_precision_interval: tuple[float, float] | None = None
+    selection_spearman: float | None = None
+    base_rate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-able dictionary."""
@@ -107,6 +107,8 @@ class Ranking:
     n_units : int
         Units that were ranked.
     n_selection_documents, n_documents : int
+    left_out : dict of str to int
+        Positions that were not scored, by reason: ``"no label"``, or the concept they lie in.
     null_95 : float or None
         The score (AUROC, or absolute Spearman for a number) that the best of all units reaches
         in 5 % of swaps of label tracks between documents.
@@ -124,6 +126,7 @@ class Ranking:
     n_units: int = 0
     n_selection_documents: int = 0
     n_documents: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     null_95: float | None = None
     p_value: float | None = None
     q_value: float | None = None

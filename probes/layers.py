@@ -91,8 +91,9 @@ def sweep(
         Of :func:`probes.evaluation.evaluate`.
     """
     labels = load_labels(
-        recording, concept, values, skip_missing=options.get("skip_missing", False)
-    )
+        recording, concept, values, None, options.get("skip_missing", False),
+        options.get("without", ()),
+    )  # fmt: skip
     chosen = sites_of(recording, sites, labels.stream)
     reports = [evaluate(recording, concept, [s], values=values, **options) for s in chosen]
     return Sweep(labels.name, reports)

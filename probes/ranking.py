@@ -10,23 +10,18 @@ import numpy as np
 from interp.errors import InterpError
 from probes.curve import score_curve
 from probes.documents import ENOUGH_DOCUMENTS, Rows, split_documents, swap_tracks
-from probes.findings import Ranking, UnitScore
-from probes.intervals import (
-    benjamini_hochberg,
-    bootstrap_auroc,
-    bootstrap_correlation,
-    percentile_interval,
-)
-from probes.metrics import ValueCounts, correlations, numeric_information
+from probes.exclusion import Without, names_of
+from probes.findings import Ranking
+from probes.intervals import benjamini_hochberg
+from probes.labels import NO_LABEL
 from probes.reorder import METRICS, reorder
 from probes.scan import Null, Scan, null_weights, scan_units
 from probes.sites import sites_of
 from probes.tracks import Track, load_tracks
+from probes.unit_scores import score_unit
 
 #: Positions on which swapped tracks are scored; the thinner, the wider the null.
 NULL_POSITIONS = 1 << 15
-#: Positions on which test documents are resampled.
-INTERVAL_POSITIONS = 1 << 17
 
 
 def rank(
@@ -40,6 +35,7 @@ def rank(
     n_swaps: int = 200,
     curve: Sequence[int] = (),
     skip_missing: bool = False,
+    without: Without = (),
     seed: int = 0,
     n_threads: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -67,6 +63,9 @@ def rank(
         Numbers of best units to fit a probe on together, such as ``(1, 2, 4, 8)``.
     skip_missing : bool
         Leave positions without a label out.
+    without : str, sequence of str, or mapping of str to array (n_positions,)
+        Other concepts: where they hold, their delimiters included, nothing is scored, neither to
+        choose units nor to test them, in the null and the resamples (:mod:`probes.exclusion`).
     seed : int
         Of the split, the swaps and the resamples.
     n_threads : int
@@ -84,10 +83,10 @@ def rank(
         raise InterpError(f"Units are ordered by {', '.join(METRICS)}, not {by!r}.")
     concepts = [concepts] if isinstance(concepts, str) else concepts
     _ = getattr(recording, "fingerprint", None)  # refuses an incomplete recording
-    tracks = load_tracks(recording, concepts, skip_missing=skip_missing)
+    tracks = load_tracks(recording, concepts, skip_missing=skip_missing, without=without)
     parameters = {
         "by": by, "n_resamples": n_resamples, "n_swaps": n_swaps, "seed": seed,
-        "skip_missing": skip_missing, "n_best": n_best,
+        "skip_missing": skip_missing, "n_best": n_best, "without": names_of(without),
     }  # fmt: skip
     rankings: dict[str, Ranking] = {}
     for group in _alike(tracks):
@@ -102,7 +101,7 @@ def rank(
             ranking.curve = score_curve(
                 recording, track, [scan.units[i] for i in order], half, curve, n_resamples, seed
             )
-            ranking.parameters = parameters | {"sites": chosen}
+            ranking.parameters = parameters | {"sites": chosen, "delimiters": track.delimiters}
             rankings[track.name] = ranking
     found = [rankings[track.name] for track in tracks]
     if n_swaps and found:
@@ -209,8 +208,8 @@ def _on_test(
         p = None if null is None else _p_value(abs(score), null)
         site, unit = scan.units[i]
         values = np.asarray(recording.unit(site, unit))[test.index]
-        make = _binary_score if track.is_binary else _numeric_score
-        scores.append(make(track, f"{site}:{unit}", score, p, values, test, n_resamples, seed))
+        name = f"{site}:{unit}"
+        scores.append(score_unit(track, name, score, p, values, test, n_resamples, seed))
     offset = 0.5 if track.is_binary else 0.0
     return Ranking(
         track.name,
@@ -220,6 +219,7 @@ def _on_test(
         n_documents=test.n_documents,
         null_95=None if null is None else float(np.quantile(null, 0.95)) + offset,
         p_value=None if null is None else _p_value(_best(scan, number), null),
+        left_out=dict(track.left_out),
         warnings=_warnings(scan, test, track),
     )
 
@@ -243,94 +243,6 @@ def _warnings(scan: Scan, test: Rows, track: Track) -> list[str]:
     n_nan = int(np.isnan(scan.scores[:, 0]).sum())
     if n_nan:
         warnings.append(f"{n_nan} of {len(scan.units)} units hold NaN and were left out")
-    if track.valid is not None:
-        share = 1 - track.valid.mean()
-        warnings.append(f"{share:.1%} of positions have no label and were left out")
+    if n := track.left_out.get(NO_LABEL):
+        warnings.append(f"{n / len(track.values):.1%} of positions have no label and were left out")
     return warnings
-
-
-def _binary_score(
-    track: Track,
-    name: str,
-    score: float,
-    p: float | None,
-    values: np.ndarray,
-    test: Rows,
-    n_resamples: int,
-    seed: int,
-) -> UnitScore:
-    sign = 1 if score >= 0 else -1
-    inside = track.values[test.index]
-    counts = ValueCounts.of(values, inside)
-    area, precision = counts.auroc(), counts.average_precision(sign)
-    area = area if sign > 0 else 1 - area
-    areas, precisions = _resampled(values, inside, test, n_resamples, seed, sign)
-    return UnitScore(
-        concept=track.name,
-        unit=name,
-        sign=sign,
-        selection_auroc=0.5 + abs(score),
-        auroc=area,
-        interval=percentile_interval(areas, len(test.starts) - 1),
-        average_precision=precision,
-        average_precision_interval=percentile_interval(precisions, len(test.starts) - 1),
-        r=counts.point_biserial(),
-        spearman=counts.spearman(),
-        selection_spearman=None,
-        mutual_information=counts.mutual_information(),
-        p_value=p,
-        n_documents=test.n_documents,
-        n_positions=len(test),
-        base_rate=float(inside.mean()),
-    )
-
-
-def _resampled(
-    values: np.ndarray, inside: np.ndarray, test: Rows, n_resamples: int, seed: int, sign: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return AUROC and average precision in resamples, of thinned rows where there are many.
-
-    How documents differ decides the width, and thinning leaves every document its share.
-    """
-    rows = test.thinned(INTERVAL_POSITIONS)
-    if len(rows) == len(test) or not 0 < inside[rows].sum() < len(rows):
-        return bootstrap_auroc(values, inside, test.starts, n_resamples, seed, sign)
-    thin = test.part(rows)
-    return bootstrap_auroc(values[rows], inside[rows], thin.starts, n_resamples, seed, sign)
-
-
-def _numeric_score(
-    track: Track,
-    name: str,
-    score: float,
-    p: float | None,
-    values: np.ndarray,
-    test: Rows,
-    n_resamples: int,
-    seed: int,
-) -> UnitScore:
-    from scipy.stats import rankdata
-
-    target = track.values[test.index]
-    r, spearman = correlations(values, target)
-    resampled = bootstrap_correlation(
-        rankdata(values.astype(np.float64)), rankdata(target), test.starts, n_resamples, seed
-    )
-    return UnitScore(
-        concept=track.name,
-        unit=name,
-        sign=1 if score >= 0 else -1,
-        selection_auroc=None,
-        auroc=None,
-        interval=percentile_interval(resampled, len(test.starts) - 1),
-        average_precision=None,
-        average_precision_interval=None,
-        r=r,
-        spearman=spearman,
-        selection_spearman=score,
-        mutual_information=numeric_information(values, target),
-        p_value=p,
-        n_documents=test.n_documents,
-        n_positions=len(test),
-        base_rate=None,
-    )

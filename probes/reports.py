@@ -37,6 +37,9 @@ class ProbeReport:
         Share of test positions inside a yes-or-no concept.
     top_units : list of dict
         Units with the largest weights on standardised activations, and the weights.
+    left_out : dict of str to int
+        Positions that were neither fitted nor scored, by reason: ``"no label"``, or the concept
+        they lie in.
     warnings : list of str
     parameters : dict
     """
@@ -59,6 +62,7 @@ class ProbeReport:
     classes: list[str] | None = None
     base_rate: float | None = None
     top_units: list[dict[str, Any]] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
 

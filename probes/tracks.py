@@ -1,14 +1,16 @@
-"""Concepts as labels per position, checked before anything is computed from them."""
+"""Concepts as tracks: one yes or no, or one number, per position that is scored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from interp.errors import InterpError, unknown_name
+from interp.errors import InterpError
+from probes.exclusion import Without, leave_out
+from probes.labels import Labels, read_labels, split_category
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,40 +24,25 @@ class Track:
     values : ndarray (n_positions,)
         bool for yes or no, float64 for numbers.
     valid : ndarray (n_positions,) bool or None
-        Positions that have a label; None: all.
+        Positions that are scored; None: all.
     stream : str
+    left_out : mapping of str to int
+        How many are not, by reason; see :class:`probes.labels.Labels`.
+    delimiters : str or None
+        How marks count, for a built-in concept.
     """
 
     name: str
     values: np.ndarray
     valid: np.ndarray | None = None
     stream: str = "text"
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    delimiters: str | None = None
 
     @property
     def is_binary(self) -> bool:
         """Whether the label is yes or no."""
         return self.values.dtype == bool
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """An annotation as read: the values before categories become tracks of their own.
-
-    Attributes
-    ----------
-    name, kind, stream : str
-    values : ndarray (n_positions,)
-        bool, int32 codes (-1: none), or float64 (NaN: none).
-    categories : list of str or None
-    valid : ndarray (n_positions,) bool or None
-    """
-
-    name: str
-    kind: str
-    values: np.ndarray
-    stream: str = "text"
-    categories: list[str] | None = None
-    valid: np.ndarray | None = None
 
 
 def load_labels(
@@ -64,39 +51,20 @@ def load_labels(
     values: Any = None,
     stream: str | None = None,
     skip_missing: bool = False,
+    without: Without = (),
 ) -> Labels:
-    """Return the labels of a concept.
+    """Return the labels of a concept at the positions that are to be scored.
 
     Parameters
     ----------
-    recording : Recording
-    concept : str
-        An annotation of the recording, or a built-in concept, which is then computed.
-    values : array (n_positions,), optional
-        Labels of your own under that name.
-    stream : str, optional
-        The stream of `values`; the first one unless named.
-    skip_missing : bool
-        Leave positions without a label out. Without it they are an error, unless the annotation
-        says that it has such positions.
-
-    Raises
-    ------
-    InterpError
-        If the concept is unknown, its length is wrong, or labels are missing.
+    recording, concept, values, stream, skip_missing
+        See :func:`probes.labels.read_labels`.
+    without : str, sequence of str, or mapping of str to array (n_positions,)
+        Other concepts: positions at which they hold are left out
+        (:func:`probes.exclusion.leave_out`).
     """
-    if values is not None:
-        found = _own(recording, concept, values, stream)
-        return _without_missing(found, skip_missing)
-    concept = _stored_name(recording, concept)
-    if concept in getattr(recording, "annotations", {}):
-        found = _annotated(recording, concept)
-        skip_missing = skip_missing or bool(
-            recording.annotations[concept].parameters.get("has_missing")
-        )
-    else:
-        found = _built_in(recording, concept)
-    return _without_missing(found, skip_missing)
+    labels = read_labels(recording, concept, values, stream, skip_missing)
+    return leave_out(recording, labels, without)
 
 
 def load_tracks(
@@ -104,6 +72,7 @@ def load_tracks(
     concepts: Sequence[str] | Mapping[str, Any],
     stream: str | None = None,
     skip_missing: bool = False,
+    without: Without = (),
 ) -> list[Track]:
     """Return one track per concept, and one per category of a categorical one.
 
@@ -113,114 +82,34 @@ def load_tracks(
     concepts : sequence of str, or mapping of str to array
         Names of annotations or built-in concepts, ``annotation=category`` for one category; or
         labels of your own by name.
-    stream : str, optional
-        See :func:`load_labels`.
-    skip_missing : bool
+    stream, skip_missing, without
         See :func:`load_labels`.
     """
     tracks: list[Track] = []
     for concept in concepts:
         own = concepts[concept] if isinstance(concepts, Mapping) else None
-        name, category = concept, None
-        known = getattr(recording, "annotations", {})
-        if own is None and concept not in known and "=" in concept:
-            name, category = concept.rsplit("=", 1)
-        labels = load_labels(recording, name, own, stream, skip_missing)
+        name, category = (concept, None) if own is not None else split_category(recording, concept)
+        labels = load_labels(recording, name, own, stream, skip_missing, without)
         tracks.extend(_tracks(labels, category))
     for track in tracks:
         _check_varied(track)
     return tracks
 
 
-def _stored_name(recording: Any, concept: str) -> str:
-    """Return the name by which a concept is stored: a built-in one may come as a plural."""
-    from interp.annotations.concepts import is_concept, parse_concept
-
-    if concept in getattr(recording, "annotations", {}) or not is_concept(concept):
-        return concept
-    return parse_concept(concept).name
-
-
-def _own(recording: Any, name: str, values: Any, stream: str | None) -> Labels:
-    array = np.asarray(values)
-    where = stream or next(iter(recording.streams))
-    n_positions = int(recording.streams[where].document_start[-1])
-    if array.shape != (n_positions,):
-        raise InterpError(
-            f"The labels of {name} have shape {array.shape}, but stream {where!r} has "
-            f"{n_positions:,} positions: one label per position is needed."
-        )
-    if array.dtype.kind in "UO":
-        names = [str(value) for value in array]
-        categories = sorted(set(names))
-        codes = np.searchsorted(categories, names).astype(np.int32)
-        return Labels(name, "categorical", codes, where, categories)
-    if array.dtype.kind not in "biuf":
-        raise InterpError(f"The labels of {name} are {array.dtype}; give bools, numbers or text.")
-    return Labels(name, "binary" if array.dtype == bool else "numeric", array, where)
-
-
-def _annotated(recording: Any, name: str) -> Labels:
-    annotation = recording.annotations[name]
-    return Labels(
-        name, annotation.kind, np.asarray(annotation[:]), annotation.stream, annotation.categories
-    )
-
-
-def _built_in(recording: Any, name: str) -> Labels:
-    from interp.annotations.concepts import concept_names, is_concept
-    from interp.annotations.recordings import label_concepts
-
-    if not is_concept(name):
-        known = [*getattr(recording, "annotations", {}), *concept_names()]
-        raise InterpError(
-            unknown_name("concept", name, known, "`interp annotate` adds labels of your own.")
-        )
-    made = label_concepts(recording, [name])[0]
-    return Labels(name, made.kind, made.values, made.stream, made.categories)
-
-
-def _without_missing(labels: Labels, skip_missing: bool) -> Labels:
-    values = labels.values
-    if labels.kind == "categorical":
-        missing = values < 0
-    elif values.dtype.kind == "f":
-        missing = ~np.isfinite(values)
-    else:
-        missing = np.zeros(0, bool)
-    if missing.any() and not skip_missing:
-        raise InterpError(
-            f"{labels.name} has no label (NaN) at {missing.sum():,} of {len(values):,} positions, "
-            f"the first is position {int(missing.argmax())}; fill them in, or leave such "
-            "positions out with skip_missing (--skip-missing)."
-        )
-    if missing.all() and len(missing):
-        raise InterpError(f"{labels.name} has no label at any position.")
-    valid = ~missing if missing.any() else None
-    kind = labels.kind
-    known = values if valid is None else values[valid]
-    if kind == "numeric" and np.isin(known, (0, 1)).all():
-        kind = "binary"  # with missing ones, yes and no are stored as numbers
-    if kind == "binary":
-        values = values == 1
-    elif kind == "numeric":
-        values = values.astype(np.float64)
-    return Labels(labels.name, kind, values, labels.stream, labels.categories, valid)
-
-
 def _tracks(labels: Labels, category: str | None) -> list[Track]:
+    def track(name: str, values: np.ndarray) -> Track:
+        return Track(name, values, labels.valid, labels.stream, labels.left_out, labels.delimiters)
+
+    if category is not None:
+        code = labels.code_of(category)
+        return [track(f"{labels.name}={category}", labels.values == code)]
     if labels.kind != "categorical":
-        if category is not None:
-            raise InterpError(f"{labels.name} has no categories, so there is no {category!r}.")
-        return [Track(labels.name, labels.values, labels.valid, labels.stream)]
-    categories = labels.categories or []
-    if category is not None and category not in categories:
-        raise InterpError(unknown_name(f"category of {labels.name}", category, categories))
-    used = np.bincount(labels.values[labels.values >= 0], minlength=len(categories))
+        return [track(labels.name, labels.values)]
+    used = np.unique(labels.values if labels.valid is None else labels.values[labels.valid])
     return [
-        Track(f"{labels.name}={name}", labels.values == code, labels.valid, labels.stream)
-        for code, name in enumerate(categories)
-        if (name == category if category is not None else used[code] > 0)
+        track(f"{labels.name}={name}", labels.values == code)
+        for code, name in enumerate(labels.categories or [])
+        if code in used
     ]
 
 
@@ -228,7 +117,8 @@ def _check_varied(track: Track) -> None:
     known = track.values if track.valid is None else track.values[track.valid]
     if len(known) and (known == known[0]).all():
         what = ("inside" if known[0] else "outside") if track.is_binary else f"{known[0]:g}"
+        where = "positions that are scored" if track.left_out else "positions"
         raise InterpError(
-            f"{track.name} is the same ({what}) at all {len(known):,} positions, so nothing can "
+            f"{track.name} is the same ({what}) at all {len(known):,} {where}, so nothing can "
             "tell it apart; choose another concept or record other text."
         )

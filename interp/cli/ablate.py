@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from interp.cli import options
+
 
 def ablate(
     recording: Annotated[Path, typer.Argument(help="Recording; its model runs again.")],
@@ -35,10 +37,8 @@ def ablate(
     text: Annotated[
         str | None, typer.Option(help="With --steer: also what comes next behind this text.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Where the model is, if the recording does not say.")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of a py: model.")] = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
     documents: Annotated[
         str, typer.Option(help="test, selection (the halves of `interp rank`) or all.")
     ] = "test",
@@ -50,13 +50,12 @@ def ablate(
     matched: Annotated[
         int, typer.Option(min=0, help="Units of nearest variance to compare with.")
     ] = 30,
-    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave positions without a label out.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the split, the controls and resamples.")] = 0,
-    save: Annotated[bool, typer.Option(help="Keep the finding beside the recording.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    resamples: options.Resamples = 500,
+    skip_missing: options.SkipMissing = False,
+    without: options.Without = None,
+    seed: options.Seed = 0,
+    save: options.Save = True,
+    as_json: options.AsJson = False,
 ) -> None:
     """Hold units of the model at a value, and measure the change of its loss.
 
@@ -83,8 +82,8 @@ def ablate(
         )
     shared: dict[str, Any] = {
         "model": model, "weights": weights, "documents": documents, "n_random": random,
-        "n_resamples": resamples, "skip_missing": skip_missing, "seed": seed,
-        "progress": _progress(),
+        "n_resamples": resamples, "skip_missing": skip_missing, "without": without or (),
+        "seed": seed, "progress": _progress(),
     }  # fmt: skip
     if read is not None:
         shared["n_positions"] = read

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from interp.cli import options as shared
+
 
 def probe(
-    recording: Annotated[Path, typer.Argument(help="Recording.")],
+    recording: shared.Recording,
     concept: Annotated[str, typer.Option(help="An annotation or a built-in concept.")],
-    sites: Annotated[
-        list[str] | None, typer.Option(help="Sites or patterns; default: all. Repeatable.")
-    ] = None,
+    sites: shared.UnitSites = None,
+    without: shared.Without = None,
     together: Annotated[
         bool, typer.Option("--together", help="One probe on the units of all sites.")
     ] = False,
@@ -35,16 +36,12 @@ def probe(
         bool, typer.Option("--quick", help="No control task and no description length.")
     ] = False,
     fit: Annotated[int, typer.Option(min=100, help="Positions to fit on, at most.")] = 20_000,
-    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave positions without a label out.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the split and the resamples.")] = 0,
-    figure: Annotated[
-        Path | None, typer.Option(help="Also write the sweep as a figure, an .html file.")
-    ] = None,
-    save: Annotated[bool, typer.Option(help="Keep the reports beside the recording.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    resamples: shared.Resamples = 500,
+    skip_missing: shared.SkipMissing = False,
+    seed: shared.Seed = 0,
+    figure: shared.Figure = None,
+    save: shared.Save = True,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Fit a probe at each site, and score it beside its baselines on unseen documents.
 
@@ -53,18 +50,16 @@ def probe(
 
     Example: interp probe run.h5 --concept string --sites "lstm/*" --random-init random.h5
     """
-    from interp.errors import InterpError
     from interp.showing import import_ours
 
     import_ours("probes")
     from probes.commands import probe_recording
 
-    if figure is not None and figure.suffix.lower() not in (".html", ".htm"):
-        raise InterpError(f"A figure is written as .html, not {figure.suffix or figure.name!r}.")
+    shared.check_figure(figure)
     sweep = probe_recording(
         recording, concept, sites, random_init, together, save, probe=kind, k=k,
         embedding=embedding, control=not quick, description=not quick, n_fit=fit,
-        n_resamples=resamples, skip_missing=skip_missing, seed=seed,
+        n_resamples=resamples, skip_missing=skip_missing, without=without or (), seed=seed,
     )  # fmt: skip
     for warning in dict.fromkeys(w for report in sweep.reports for w in report.warnings):
         print(f"interp: {sweep.concept}: {warning}.", file=sys.stderr)
@@ -78,10 +73,13 @@ def probe(
 
 def _print(sweep: Any) -> None:
     from interp.cli.aligned import aligned
+    from interp.cli.rank import print_left_out
 
     first = sweep.reports[0]
     rate = "" if first.base_rate is None else f", {first.base_rate:.1%} of positions inside"
-    print(f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}\n")
+    print(f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}")
+    print_left_out(first.left_out)
+    print()
     keys = [key for key in first.row() if key not in ("sites", "n_units", "low", "high")]
     rows, headings = [], ["site"]
     for key in keys:

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from interp.cli import options as shared
+
 
 def rank(
-    recording: Annotated[Path, typer.Argument(help="Recording.")],
+    recording: shared.Recording,
     concept: Annotated[
         list[str] | None, typer.Option(help="An annotation or a built-in concept. Repeatable.")
     ] = None,
@@ -19,9 +21,8 @@ def rank(
         str | None,
         typer.Option(help="Instead of a concept: stretches of text, such as doc3:100-160,doc5."),
     ] = None,
-    sites: Annotated[
-        list[str] | None, typer.Option(help="Sites or patterns; default: all. Repeatable.")
-    ] = None,
+    sites: shared.UnitSites = None,
+    without: shared.Without = None,
     by: Annotated[
         str | None,
         typer.Option(help="auroc, average_precision, r, spearman or mutual_information."),
@@ -30,16 +31,14 @@ def rank(
     curve: Annotated[
         int, typer.Option(min=0, help="Probes on the best 1, 2, 4, ... units, up to this many.")
     ] = 32,
-    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
+    resamples: shared.Resamples = 500,
     swaps: Annotated[
         int, typer.Option(min=0, help="Of label tracks between documents, for the null.")
     ] = 200,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave positions without a label out.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the split, the swaps and the resamples.")] = 0,
-    save: Annotated[bool, typer.Option(help="Keep the finding beside the recording.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    skip_missing: shared.SkipMissing = False,
+    seed: shared.Seed = 0,
+    save: shared.Save = True,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Rank units by how well each alone tells a concept.
 
@@ -51,6 +50,8 @@ def rank(
     round, and other places where they behave the same way.
 
     Example: interp rank run.h5 --concept string --sites "lstm/*"
+
+    Example: interp rank run.h5 --concept quoted_string --without triple_quoted_string
 
     Example: interp rank run.h5 --positions doc3:100-160
     """
@@ -71,7 +72,8 @@ def rank(
     sizes = [2**i for i in range(12) if 2**i <= curve]
     rankings = rank_recording(
         recording, concept, save, sites=sites, by=by, n_best=best, curve=sizes,
-        n_resamples=resamples, n_swaps=swaps, skip_missing=skip_missing, seed=seed,
+        n_resamples=resamples, n_swaps=swaps, skip_missing=skip_missing, without=without or (),
+        seed=seed,
     )  # fmt: skip
     for ranking in rankings:
         for warning in ranking.warnings:
@@ -105,7 +107,7 @@ def _search(
 
 
 def _rows(ranking: Any) -> list[dict[str, Any]]:
-    extra = {key: ranking.to_dict()[key] for key in ("null_95", "q_value", "n_units")}
+    extra = {key: ranking.to_dict()[key] for key in ("null_95", "q_value", "n_units", "left_out")}
     return [score.to_dict() | extra for score in ranking.scores]
 
 
@@ -115,7 +117,9 @@ def _print(ranking: Any) -> None:
     first = ranking.scores[0]
     is_binary = first.auroc is not None
     rate = f", {first.base_rate:.1%} of positions inside" if is_binary else ""
-    print(f"{ranking.concept}: {ranking.n_documents} test documents{rate}\n")
+    print(f"{ranking.concept}: {ranking.n_documents} test documents{rate}")
+    print_left_out(ranking.left_out)
+    print()
     measured = ["AUROC", "95 %", "AP"] if is_binary else ["Spearman", "95 %"]
     headings = ["unit", "inside" if is_binary else "sign", "chosen", *measured, "MI", "p"]
     print(aligned(headings, [_cells(score) for score in ranking.scores], n_left=2))
@@ -130,6 +134,14 @@ def _print(ranking: Any) -> None:
         measure = "AUROC" if is_binary else "R²"
         print(f"Best units together ({measure} of a linear probe): {points}.")
     print()
+
+
+def print_left_out(left_out: dict[str, int]) -> None:
+    """Say what was not scored, if anything."""
+    from probes.exclusion import left_out_text
+
+    if left_out:
+        print(f"Not scored: {left_out_text(left_out)}.")
 
 
 def _cells(score: Any) -> list[str]:

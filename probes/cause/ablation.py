@@ -19,6 +19,7 @@ from probes.cause.passages import Passages, choose_documents, cut_passages, mode
 from probes.cause.places import places_of
 from probes.cause.units import Question, UnitVariants
 from probes.documents import ENOUGH_DOCUMENTS, Rows
+from probes.exclusion import Without, names_of
 from probes.tracks import Track, load_tracks
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def ablate(
     n_matched: int = 30,
     n_resamples: int = 500,
     skip_missing: bool = False,
+    without: Without = (),
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Ablation]:
@@ -77,6 +79,8 @@ def ablate(
     n_resamples, seed : int
     skip_missing : bool
         Leave positions without a label out.
+    without : str, sequence of str, or mapping of str to array (n_positions,)
+        Other concepts: no loss is looked at where they hold (:mod:`probes.exclusion`).
     progress : callable, optional
         Called with the work done and in all; what it raises ends it.
 
@@ -95,7 +99,7 @@ def ablate(
     check_selections(chosen)
     _check_mode(mode, value)
     loaded = model_for(recording, model, weights)
-    track = yes_or_no(recording, concept, skip_missing)
+    track = yes_or_no(recording, concept, skip_missing, without)
     stream = recording.streams[track.stream]
     half = choose_documents(stream.n_documents, documents, seed)
     passages = cut_passages(recording, loaded, half, n_positions)
@@ -115,7 +119,8 @@ def ablate(
     parameters = {
         "mode": mode, "value": value, "documents": documents, "n_positions": n_positions,
         "n_random": n_random, "n_matched": n_matched, "n_resamples": n_resamples, "seed": seed,
-        "skip_missing": skip_missing, "model": loaded.spec, "weights_hash": loaded.weights_hash,
+        "skip_missing": skip_missing, "without": names_of(without),
+        "delimiters": track.delimiters, "model": loaded.spec, "weights_hash": loaded.weights_hash,
     }  # fmt: skip
     return [
         Ablation(
@@ -215,14 +220,19 @@ def _check_mode(mode: str, value: float | None) -> None:
         )
 
 
-def yes_or_no(recording: Any, concept: str, skip_missing: bool) -> Track:
-    """Return the labels of a concept that is one yes or no per position."""
-    tracks = load_tracks(recording, [concept], skip_missing=skip_missing)
+def yes_or_no(recording: Any, concept: str, skip_missing: bool, without: Without) -> Track:
+    """Return the labels of a concept that is one yes or no per position, and known at its ends."""
+    tracks = load_tracks(recording, [concept], skip_missing=skip_missing, without=without)
     if len(tracks) != 1 or not tracks[0].is_binary:
         what = "has several categories; name one" if len(tracks) != 1 else "is a number"
         hint = f", such as {tracks[0].name}" if len(tracks) != 1 else ""
         raise InterpError(
             f"{concept} {what}{hint}: where the loss is looked at follows from a yes-or-no concept."
+        )
+    if tracks[0].delimiters == "apart":
+        raise InterpError(
+            f"{concept} has no label at its marks (--delimiters apart), so nothing tells where it "
+            "ends; annotate it with --delimiters state, under another --name if both are wanted."
         )
     return tracks[0]
 

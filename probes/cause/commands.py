@@ -78,12 +78,11 @@ def top_units(
     sites : sequence of str, optional
     n_best : int
     options : dict
-        ``seed`` and ``skip_missing`` of the ablation, so that the halves are the same.
+        ``seed``, ``skip_missing`` and ``without`` of the ablation, so that the halves and what is
+        scored are the same.
     """
-    shared = {key: options[key] for key in ("seed", "skip_missing") if key in options}
-    ranking = rank(recording, concept, sites, n_best=n_best, n_swaps=0, n_resamples=100, **shared)[
-        0
-    ]
+    same = {key: options[key] for key in ("seed", "skip_missing", "without") if key in options}
+    (ranking,) = rank(recording, concept, sites, n_best=n_best, n_swaps=0, n_resamples=100, **same)
     return {score.unit: score for score in ranking.scores}
 
 

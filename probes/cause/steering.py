@@ -17,6 +17,7 @@ from probes.cause.losses import Variant, run_variants
 from probes.cause.passages import Passages, choose_documents, cut_passages, model_for
 from probes.cause.places import places_of
 from probes.documents import draw_documents
+from probes.exclusion import Without, names_of
 from probes.findings import plain
 from probes.intervals import percentile_interval
 
@@ -108,6 +109,7 @@ def steer(
     n_tokens: int = 10,
     n_resamples: int = 500,
     skip_missing: bool = False,
+    without: Without = (),
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Steering:
@@ -127,7 +129,7 @@ def steer(
         Hold the units at this value instead.
     text : str, optional
         Also say what comes next behind this text.
-    model, weights, documents, n_positions, skip_missing, n_resamples, seed, progress
+    model, weights, documents, n_positions, skip_missing, without, n_resamples, seed, progress
         As of :func:`probes.cause.ablate`.
     n_random : int
         Other units of the site, each steered the same way, to compare with.
@@ -145,7 +147,7 @@ def steer(
     check_selections([selection])
     loaded = model_for(recording, model, weights)
     adapter: Any = loaded.adapter
-    track = yes_or_no(recording, concept, skip_missing)
+    track = yes_or_no(recording, concept, skip_missing, without)
     stream = recording.streams[track.stream]
     half = choose_documents(stream.n_documents, documents, seed)
     of_means = half
@@ -181,7 +183,8 @@ def steer(
         parameters={
             "unit": str(selection), "to": to, "value": value, "text": text,
             "documents": documents, "n_positions": n_positions, "n_random": n_random,
-            "seed": seed, "skip_missing": skip_missing, "weights_hash": loaded.weights_hash,
+            "seed": seed, "skip_missing": skip_missing, "without": names_of(without),
+            "delimiters": track.delimiters, "weights_hash": loaded.weights_hash,
         },
     )  # fmt: skip
 
