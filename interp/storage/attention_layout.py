@@ -41,8 +41,13 @@ def distinct_ranges(plans: Mapping[str, AttentionPlan]) -> tuple[list[AttentionP
 def _share(one: AttentionPlan, other: AttentionPlan) -> bool:
     if one.site.stream != other.site.stream:
         return False
-    ranges = one.key_ranges, other.key_ranges
-    return ranges[0] is ranges[1] or np.array_equal(*ranges)
+    return all(
+        mine is yours or (mine is not None and yours is not None and np.array_equal(mine, yours))
+        for mine, yours in (
+            (one.key_ranges, other.key_ranges),
+            (one.key_order, other.key_order),
+        )
+    )
 
 
 def parts_of(
@@ -132,6 +137,8 @@ def lay_out_attention(
     for number, (owner, table) in enumerate(zip(owners, tables, strict=True)):
         group.create_dataset(str(number), data=owner.key_ranges)
         group.create_dataset(f"{number}{schema.START_SUFFIX}", data=table.weight_start)
+        if owner.key_order is not None:
+            group.create_dataset(f"{number}{schema.ORDER_SUFFIX}", data=owner.key_order)
     maps = file.create_group(schema.ATTENTION)
     for number, (name, item) in zip(numbers, plan.attention.items(), strict=True):
         site, ranges = item.site, tables[number]
@@ -167,6 +174,10 @@ def read_places(
         if number not in tables:
             tables[number] = _read_ranges(file, site, number, open_part)
         places = MapPlaces(site, tables[number], part_names(group))
+        ordered = f"{number}{schema.ORDER_SUFFIX}"
+        if ordered in file[schema.KEY_RANGES]:
+            places.order = file[schema.KEY_RANGES][ordered]
+            _check_order(file, site, places.order)
         if site.form == TOP_P:
             places.segment_start = starts = group[schema.SEGMENT_START][:]
             if np.any((starts < 0) | (starts > len(group[schema.WEIGHTS]))):
@@ -194,14 +205,29 @@ def _read_ranges(
     return KeyRanges.stored(matrix, start, before, int(np.diff(key_start).max()))
 
 
+def _check_order(file: h5py.File, site: AttentionSite, order: h5py.Dataset) -> None:
+    """Refuse an order that does not name each key of each document once."""
+    stream = file[schema.STREAMS][site.key_stream or site.stream]
+    start = read_starts(stream, schema.DOCUMENT_START)
+    first = np.repeat(start[:-1], np.diff(start))
+    # Sorted by document and key, the keys of all documents are the rows of their stream.
+    if len(order) != start[-1] or np.any(np.sort(order[:] + first) != np.arange(start[-1])):
+        raise ValueError(f"the order of the keys of {site.name} is none")
+
+
 def read_plans(file: h5py.File) -> dict[str, AttentionPlan]:
     """Return the plan of each attention site of an open file."""
     found = {}
     for name in read_names(file, schema.ATTENTION_NAMES):
         group = file[schema.ATTENTION][name]
-        ranges = file[schema.KEY_RANGES][str(group.attrs[schema.ATTR_KEY_RANGES])][:]
-        statistics = [part for part in STATISTICS if part in group]
-        found[name] = AttentionPlan(read_attention_site(group, name), ranges, statistics)
+        tables, number = file[schema.KEY_RANGES], str(group.attrs[schema.ATTR_KEY_RANGES])
+        ordered = number + schema.ORDER_SUFFIX
+        found[name] = AttentionPlan(
+            read_attention_site(group, name),
+            tables[number][:],
+            [part for part in STATISTICS if part in group],
+            key_order=tables[ordered][:] if ordered in tables else None,
+        )
     return found
 
 
@@ -217,12 +243,15 @@ class MapPlaces:
         Names of its data sets that segments fill, in order.
     segment_start : array of int64, shape (n_segments + 1,), or None
         For ``"top-p"``: where the kept weights of each segment begin, and the room for all.
+    order : h5py.Dataset or None
+        The order of the keys whose places `ranges` count; None: as they stand.
     """
 
     site: AttentionSite
     ranges: KeyRanges
     parts: list[str]
     segment_start: np.ndarray | None = None
+    order: h5py.Dataset | None = None
 
     def column(self, part: str) -> str:
         """Return the name of a part among all that segments fill."""

@@ -62,7 +62,12 @@ class AttentionReader:
         out = np.zeros((len(heads), end - begin, last - first), np.float32)
         if out.size:
             with reading(f"{site} of {self._recording.path}"):
-                if places.site.form == FULL:
+                if places.site.form == FULL and places.order is not None:
+                    every = np.zeros((*out.shape[:2], n_keys), np.float32)
+                    self._full(places, start, stop, heads, (0, n_keys), every)
+                    place_of = np.argsort(self._order(places, document))
+                    out[:] = every[..., place_of[first:last]]
+                elif places.site.form == FULL:
                     self._full(places, start, stop, heads, (first, last), out)
                 else:
                     for i, at, kept, key, weights in self._kept(places, start, stop, heads):
@@ -90,10 +95,13 @@ class AttentionReader:
         start, stop = rows
         ranges = places.ranges.rows(start, stop)
         if places.site.form == FULL:
-            keys = np.nonzero(inside(ranges, 0, n_keys))[1]
+            seen = inside(ranges, 0, n_keys)
+            order = self.key_order(places.site.name, document)
+            if order is not None:
+                seen[:, order] = seen.copy()
+            keys = np.nonzero(seen)[1]
             counts = ranges[:, 1] - ranges[:, 0]
-            values = self.dense(places.site.name, document, head)
-            weights = values[inside(ranges, 0, n_keys)]
+            weights = self.dense(places.site.name, document, head)[seen]
         else:
             parts = list(self._kept(places, start, stop, np.array([head])))
             counts = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0, int)
@@ -121,6 +129,18 @@ class AttentionReader:
         (start, stop), _ = self._document(places, document)
         with reading(f"{site} of {self._recording.path}"):
             return places.ranges.rows(start, stop)
+
+    def key_order(self, site: str, document: int | str) -> np.ndarray | None:
+        """Return the order of a document's keys whose places ranges count; None: as they stand."""
+        places = self._places(site)
+        return None if places.order is None else self._order(places, document)
+
+    def _order(self, places: MapPlaces, document: int | str) -> np.ndarray:
+        assert places.order is not None
+        key_stream = self._recording.streams[places.site.key_stream or places.site.stream]
+        found = key_stream.documents[document]
+        with reading(f"{places.site.name} of {self._recording.path}"):
+            return places.order[found.start : found.stop].astype(np.int64)
 
     def columns(self) -> Iterator[tuple[str, MapPlaces, str, Matrix]]:
         """Yield name, site, part and numbers of everything that segments fill, in order."""

@@ -51,8 +51,13 @@ def lay_out(
     write_json(file, schema.DIGESTS, plan.part_digests())
     write_names(file, schema.STREAM_NAMES, list(plan.stream))
     write_names(file, schema.SITE_NAMES, list(plan.sites))
+    pictures: dict[int, h5py.Group] = {}
     for stream in plan.streams:
-        _write_stream(file.require_group(schema.STREAMS).create_group(stream.name), stream)
+        group = file.require_group(schema.STREAMS).create_group(stream.name)
+        _write_stream(group, stream)
+        # Streams of one image at several resolutions hold it once.
+        first = pictures.setdefault(id(stream.images), group)
+        write_images(group, stream.images, stream.rectangles, first if first != group else None)
     for number, annotation in enumerate(plan.annotations):
         group = file.require_group(schema.ANNOTATIONS)
         n_positions = plan.stream[annotation.stream].n_positions
@@ -78,7 +83,6 @@ def _write_stream(group: h5py.Group, stream: StreamPlan) -> None:
         group.create_dataset(schema.SPAN, data=stream.spans.astype("<u4"))
     if stream.vocabulary is not None:
         packed.write(group, schema.VOCABULARY, stream.vocabulary)
-    write_images(group, stream.images, stream.rectangles)
 
 
 def _reserve_site(group: h5py.Group, name: str, site: SiteDescription, n_rows: int) -> None:

@@ -54,10 +54,19 @@ def check_images(
 
 
 def write_images(
-    group: h5py.Group, images: Sequence[np.ndarray] | None, rectangles: np.ndarray | None
+    group: h5py.Group,
+    images: Sequence[np.ndarray] | None,
+    rectangles: np.ndarray | None,
+    same: h5py.Group | None = None,
 ) -> None:
-    """Write images and rectangles into a stream's group; nothing where there are none."""
-    if images is not None:
+    """Write images and rectangles into a stream's group; nothing where there are none.
+
+    The images of another stream, `same`, are linked to.
+    """
+    if images is not None and same is not None:
+        for name in (schema.IMAGE, schema.IMAGE + schema.START_SUFFIX, schema.IMAGE_SHAPE):
+            group[name] = same[name]
+    elif images is not None:
         data, start, shapes = packed_images(images)
         group.create_dataset(schema.IMAGE, data=data)
         group.create_dataset(schema.IMAGE + schema.START_SUFFIX, data=start)

@@ -239,9 +239,18 @@ class Recording:
     def key_range(self, site: str, document: int | str) -> np.ndarray:
         """Return which keys each query of a document may see, as (queries, 2) int64.
 
-        First and one-past-last key, counted within the document of the key stream.
+        First and one-past-last key, counted within the document of the key stream; where there
+        is a :meth:`key_order`, first and one-past-last place in it.
         """
         return self._attention.key_range(site, document)
+
+    def key_order(self, site: str, document: int | str) -> np.ndarray | None:
+        """Return the order of keys whose places :meth:`key_range` counts, (keys,) int64.
+
+        None where they are counted as they stand. The windows of an image (Swin) are no runs of
+        patches; in this order they are: query i sees the keys ``order[first:stop]``.
+        """
+        return self._attention.key_order(site, document)
 
     def unit(self, site: str, unit_index: int) -> np.ndarray:
         """Return one unit over all positions, shape (n_positions,).

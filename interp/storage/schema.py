@@ -36,6 +36,7 @@ PROGRESS = "progress"
 ATTENTION = "attention"
 ATTENTION_NAMES = "attention_names"
 KEY_RANGES = "key_ranges"
+ORDER_SUFFIX = "_order"
 
 # Inside a stream's group. Lists of strings are packed: bytes in NAME, offsets in NAME_start.
 DOCUMENT_START = "document_start"
