@@ -65,6 +65,8 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> 
     hint : str
         What to do next, a full sentence.
     """
+    if not isinstance(name, str):
+        return f"No {kind} is called {name!r:.80}, which is no text."
     valid = list(dict.fromkeys(valid))
     if not valid:
         found = f"there is no {kind} at all"

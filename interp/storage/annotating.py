@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from interp.errors import StorageError
 from interp.storage import digests, packed
 from interp.storage.strings import write_attribute
+from interp.wording import kind_of
 
 KINDS = ("binary", "categorical", "numeric")
 
@@ -25,7 +27,8 @@ class AnnotationPlan:
     ----------
     name : str
     values : array, shape (n_positions,)
-        Booleans or 0 and 1; strings, or indices of categories; or numbers.
+        Booleans or 0 and 1; strings (None where there is none), or indices of categories (-1
+        where there is none); or numbers.
     stream : str
     kind : {"binary", "categorical", "numeric"}, optional
         Told from the values' type when it is left out.
@@ -42,10 +45,40 @@ class AnnotationPlan:
     categories: Sequence[str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise StorageError(f"The name of an annotation is text; got {kind_of(self.name)}.")
+        if not self.name.isprintable() or not self.name or len(file_name(self.name)) > 250:
+            raise StorageError(
+                f"{self.name!r:.80} cannot be the name of an annotation: one line of printable "
+                "characters is, short enough for the name of a file."
+            )
+
     def digest(self) -> str:
         """Return a hash of the name and the values."""
         values, kind, categories = _encode(self)
         return digests.of_annotation(self.name, self.stream, kind, categories, values)
+
+
+def file_name(name: str) -> str:
+    """Return the name of the file that holds an added annotation."""
+    return f"annotation.{quote(name, safe=' ')}.h5"
+
+
+def check_annotation(plan: AnnotationPlan, n_positions: int) -> None:
+    """Refuse an annotation that does not fit its kind or its stream of `n_positions`.
+
+    Raises
+    ------
+    StorageError
+    """
+    values, _, _ = _encode(plan)
+    if values.shape != (n_positions,):
+        raise StorageError(
+            f"Annotation {plan.name!r} has shape {values.shape}, but stream {plan.stream!r} has "
+            f"{n_positions:,} positions."
+        )
+    digests.of_json(dict(plan.parameters), f"The parameters of annotation {plan.name!r}")
 
 
 def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positions: int) -> None:
@@ -56,12 +89,8 @@ def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positi
     StorageError
         If the values do not fit the kind or the stream.
     """
+    check_annotation(plan, n_positions)
     values, kind, categories = _encode(plan)
-    if values.shape != (n_positions,):
-        raise StorageError(
-            f"Annotation {plan.name!r} has shape {values.shape}, but stream {plan.stream!r} has "
-            f"{n_positions:,} positions."
-        )
     dataset = group.create_dataset(key, data=values)
     write_attribute(dataset, "name", plan.name)
     write_attribute(dataset, "kind", kind)
@@ -74,29 +103,49 @@ def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positi
 def _encode(plan: AnnotationPlan) -> tuple[np.ndarray, str, list[str] | None]:
     """Return values as stored, their kind and their categories."""
     values = np.asarray(plan.values)
-    text = values.dtype.kind in "UO"
+    if values.dtype.kind == "U" and not isinstance(plan.values, np.ndarray):
+        values = np.asarray(plan.values, object)  # NumPy makes strings of numbers among strings
     guessed = {"b": "binary", "U": "categorical", "O": "categorical"}.get(values.dtype.kind)
     kind = plan.kind or ("categorical" if plan.categories else guessed or "numeric")
     where = f"Annotation {plan.name!r}"
     if kind not in KINDS:
         raise StorageError(f"{where}: its kind is one of {', '.join(KINDS)}, not {kind!r}.")
     if kind == "binary":
-        if not np.isin(values, (0, 1)).all():
+        if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
             raise StorageError(f"{where} is binary, but has values other than 0 and 1.")
         return values.astype("u1"), kind, None
     if kind == "numeric":
-        if values.dtype.kind not in "iuf":
-            raise StorageError(f"{where} is numeric, but its values are {values.dtype}.")
+        if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
+            raise StorageError(
+                f"{where} is numeric, but its values are {values.dtype}; numbers are stored as "
+                "integers or floats of up to 64 bits."
+            )
         return values.astype(values.dtype.newbyteorder("<")), kind, None
-    if text:
-        names = [str(value) for value in values]
-        categories = list(plan.categories or sorted(set(names)))
-        index = {name: i for i, name in enumerate(categories)}
-        if missing := set(names) - set(index):
-            raise StorageError(f"{where} has the value {min(missing)!r}, which is no category.")
-        return np.array([index[name] for name in names], "<i4"), kind, categories
+    if plan.categories is not None and len(set(plan.categories)) != len(plan.categories):
+        raise StorageError(f"{where} has two categories of one name.")
+    if values.dtype.kind in "UO":
+        indices, categories = _indices(values, plan.categories, where)
+        return indices, kind, categories
     if not plan.categories:
         raise StorageError(f"{where} is categorical: its categories are needed.")
     if values.dtype.kind not in "iu" or values.min() < -1 or values.max() >= len(plan.categories):
         raise StorageError(f"{where} has values that are no indices of its categories.")
     return values.astype("<i4"), kind, list(plan.categories)
+
+
+def _indices(
+    values: np.ndarray, given: Sequence[str] | None, where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return strings as indices of their categories, None as -1; and the categories."""
+    names = values.reshape(-1).tolist()
+    if bad := [name for name in names if not isinstance(name, str | None)]:
+        raise StorageError(
+            f"{where} holds {kind_of(bad[0])} ({bad[0]!r:.40}) among its values; they are all "
+            "strings (None where there is none), or all numbers."
+        )
+    categories = list(given or sorted({name for name in names if name is not None}))
+    index = {None: -1} | {name: i for i, name in enumerate(categories)}
+    if missing := {name for name in names if name not in index}:
+        raise StorageError(f"{where} has the value {min(missing)!r}, which is no category.")
+    found = np.array([index[name] for name in names], "<i4")
+    return found.reshape(values.shape), categories

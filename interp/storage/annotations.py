@@ -11,14 +11,14 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import h5py
 import numpy as np
 
 from interp.errors import RecordingError, SelectionError, StorageError, unknown_name
 from interp.storage import digests, schema
-from interp.storage.annotating import AnnotationPlan, write_annotation
+from interp.storage.annotating import AnnotationPlan, check_annotation, file_name, write_annotation
 from interp.storage.arrays import LazyArray
 from interp.storage.atomic import replacing
 from interp.storage.hdf5 import ReadOnlyFile, check_format, reading
@@ -97,12 +97,14 @@ class Annotations(Mapping[str, Annotation]):
         return path.with_name(stem + ".results")
 
     def __getitem__(self, name: str) -> Annotation:
+        if not isinstance(name, str):
+            raise SelectionError(unknown_name("annotation", name, ()))
         if name in self._recorded:
             dataset = self._recorded[name]
             with reading(f"annotation {name!r} of {self._recording.path}"):
                 return Annotation(dataset, dataset.parent, added=False)
         path = self._path(name)
-        if not path.exists():
+        if not os.path.exists(path):
             raise SelectionError(unknown_name("annotation", name, self))
         return self._load(path)
 
@@ -129,8 +131,12 @@ class Annotations(Mapping[str, Annotation]):
         if path.exists() and not overwrite and self._belongs(path):
             raise StorageError(f"{path} exists already; overwrite it on purpose, or rename.")
         n_positions = recording.stream(plan.stream).n_positions
+        check_annotation(plan, n_positions)
         fingerprint = recording.fingerprint
-        self.directory.mkdir(exist_ok=True)
+        try:
+            self.directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
 
         def build(file: h5py.File) -> None:
             write_attribute(file, schema.ATTR_FORMAT, schema.RESULT_FORMAT)
@@ -150,7 +156,7 @@ class Annotations(Mapping[str, Annotation]):
         self._open.clear()
 
     def _path(self, name: str) -> Path:
-        return self.directory / f"annotation.{quote(name, safe=' ')}.h5"
+        return self.directory / file_name(name)
 
     def _added(self) -> dict[str, Path]:
         """Return the files beside the recording by the names they are for."""

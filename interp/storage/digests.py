@@ -109,10 +109,10 @@ def of_segments(segments: Mapping[str, np.ndarray]) -> str:
     return of_json({name: rows.tolist() for name, rows in segments.items()})
 
 
-def of_json(value: Any) -> str:
-    """Return the hash of a value by its JSON form."""
+def of_json(value: Any, what: str = "Provenance and schedule") -> str:
+    """Return the hash of a value by its JSON form; `what` it is stands in the refusal."""
     try:
         text = json.dumps(value, sort_keys=True)
     except (TypeError, ValueError) as error:
-        raise StorageError(f"Provenance and schedule must be JSON: {error}.") from None
+        raise StorageError(f"{what} must be JSON: {error}.") from None
     return hashlib.sha256(text.encode()).hexdigest()

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _SAFETENSORS = {
     "bool": "BOOL",
     "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
     "int8": "I8",
     "int16": "I16",
     "int32": "I32",

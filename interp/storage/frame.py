@@ -35,7 +35,7 @@ def to_frame(
         columns["position"] = np.concatenate([block.inside for block in blocks])
         if table.stream.tokens is not None:
             columns["token"] = [token for block in blocks for token in block.tokens or ()]
-    for name in annotations:
+    for name in table.annotation_names:
         values = np.concatenate([block.annotations[name] for block in blocks])
         categories = recording.annotations[name].categories
         columns[name] = (

@@ -139,6 +139,8 @@ class Recording:
         Its shape is (n_positions, n_units); (n_documents, n_units) for a site without a
         position axis.
         """
+        if not isinstance(site, str):
+            raise SiteError(unknown_name("site", site, self.sites))
         if site in self._arrays:
             return self._arrays[site]
         if site in self.attention_sites:

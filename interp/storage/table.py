@@ -75,6 +75,8 @@ class Table:
         self._array = recording[selection.site]
         self.dtype = self._array.dtype.newbyteorder("=")
         self.per_document = recording.sites[selection.site].per == "call"
+        if isinstance(annotations, str):
+            annotations = [annotations]
         self._annotations = {name: recording.annotations[name] for name in annotations}
         for name, annotation in self._annotations.items():
             if annotation.stream != self.stream.name or self.per_document:
