@@ -109,6 +109,8 @@ class Ranking:
     n_selection_documents, n_documents : int
     left_out : dict of str to int
         Positions that were not scored, by reason: ``"no label"``, or the concept they lie in.
+    copies : dict of str to str
+        Sites that were left out since they hold the values of another one.
     null_95 : float or None
         The score (AUROC, or absolute Spearman for a number) that the best of all units reaches
         in 5 % of swaps of label tracks between documents.
@@ -127,6 +129,7 @@ class Ranking:
     n_selection_documents: int = 0
     n_documents: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     null_95: float | None = None
     p_value: float | None = None
     q_value: float | None = None

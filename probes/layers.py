@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from probes.evaluation import evaluate
 from probes.reports import ProbeReport
-from probes.sites import sites_of
+from probes.sites import choose_sites
 from probes.tracks import load_labels
 
 
@@ -20,10 +20,13 @@ class Sweep:
     ----------
     concept : str
     reports : list of ProbeReport
+    copies : dict of str to str
+        Sites that were left out since they hold the values of another one.
     """
 
     concept: str
     reports: list[ProbeReport]
+    copies: dict[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> Any:
         """Return a pandas table with one row per site."""
@@ -33,7 +36,11 @@ class Sweep:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all reports as a JSON-able dictionary."""
-        return {"concept": self.concept, "reports": [r.to_dict() for r in self.reports]}
+        return {
+            "concept": self.concept,
+            "reports": [r.to_dict() for r in self.reports],
+            "copies": self.copies,
+        }
 
     def figure(self) -> Any:
         """Return a Plotly figure: score and interval per site, baselines as lines."""
@@ -84,7 +91,7 @@ def sweep(
     recording : Recording
     concept : str
     sites : str or sequence of str, optional
-        Names or patterns; default: all.
+        Names or patterns; default: all. See :func:`probes.sites.choose_sites`.
     values : array (n_positions,), optional
         Labels of your own.
     **options
@@ -94,6 +101,6 @@ def sweep(
         recording, concept, values, None, options.get("skip_missing", False),
         options.get("without", ()),
     )  # fmt: skip
-    chosen = sites_of(recording, sites, labels.stream)
-    reports = [evaluate(recording, concept, [s], values=values, **options) for s in chosen]
-    return Sweep(labels.name, reports)
+    chosen = choose_sites(recording, sites, labels.stream)
+    reports = [evaluate(recording, concept, [s], values=values, **options) for s in chosen.names]
+    return Sweep(labels.name, reports, chosen.copies)

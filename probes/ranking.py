@@ -16,7 +16,7 @@ from probes.intervals import benjamini_hochberg
 from probes.labels import NO_LABEL
 from probes.reorder import METRICS, reorder
 from probes.scan import Null, Scan, null_weights, scan_units
-from probes.sites import sites_of
+from probes.sites import choose_sites
 from probes.tracks import Track, load_tracks
 from probes.unit_scores import score_unit
 
@@ -50,7 +50,8 @@ def rank(
     concepts : str, sequence of str, or mapping of str to array (n_positions,)
         Annotations, built-in concepts, or labels of your own by name.
     sites : str or sequence of str, optional
-        Names or patterns; default: all sites with a position axis.
+        Names or patterns; default: all sites with a position axis. What a pattern matches is
+        ranked once, if it stands there under two names (:func:`probes.sites.choose_sites`).
     by : {"auroc", "average_precision", "r", "spearman", "mutual_information"}, optional
         What to order by. Default: AUROC for yes or no, Spearman's correlation for numbers.
     n_best : int
@@ -90,8 +91,8 @@ def rank(
     }  # fmt: skip
     rankings: dict[str, Ranking] = {}
     for group in _alike(tracks):
-        chosen = sites_of(recording, sites, group[0].stream)
-        half, scan = _choose(recording, chosen, group, n_swaps, seed, n_threads, progress)
+        chosen = choose_sites(recording, sites, group[0].stream)
+        half, scan = _choose(recording, chosen.names, group, n_swaps, seed, n_threads, progress)
         for number, track in enumerate(group):
             n_ordered = max(n_best, *curve, 1)
             order = reorder(recording, scan, number, track, half[0], by, n_ordered)
@@ -101,7 +102,10 @@ def rank(
             ranking.curve = score_curve(
                 recording, track, [scan.units[i] for i in order], half, curve, n_resamples, seed
             )
-            ranking.parameters = parameters | {"sites": chosen, "delimiters": track.delimiters}
+            ranking.parameters = parameters | {
+                "sites": chosen.names, "delimiters": track.delimiters
+            }  # fmt: skip
+            ranking.copies = chosen.copies
             rankings[track.name] = ranking
     found = [rankings[track.name] for track in tracks]
     if n_swaps and found:

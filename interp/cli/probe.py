@@ -74,11 +74,14 @@ def probe(
 def _print(sweep: Any) -> None:
     from interp.cli.aligned import aligned
     from interp.cli.rank import print_left_out
+    from probes.sites import copies_text
 
     first = sweep.reports[0]
     rate = "" if first.base_rate is None else f", {first.base_rate:.1%} of positions inside"
     print(f"{sweep.concept}: {first.metric}, {first.n_documents} test documents{rate}")
     print_left_out(first.left_out)
+    for sentence in copies_text(sweep.copies):
+        print(f"{sentence}.")
     print()
     keys = [key for key in first.row() if key not in ("sites", "n_units", "low", "high")]
     rows, headings = [], ["site"]

@@ -113,12 +113,15 @@ def _rows(ranking: Any) -> list[dict[str, Any]]:
 
 def _print(ranking: Any) -> None:
     from interp.cli.aligned import aligned
+    from probes.sites import copies_text
 
     first = ranking.scores[0]
     is_binary = first.auroc is not None
     rate = f", {first.base_rate:.1%} of positions inside" if is_binary else ""
     print(f"{ranking.concept}: {ranking.n_documents} test documents{rate}")
     print_left_out(ranking.left_out)
+    for sentence in copies_text(ranking.copies):
+        print(f"{sentence}.")
     print()
     measured = ["AUROC", "95 %", "AP"] if is_binary else ["Spearman", "95 %"]
     headings = ["unit", "inside" if is_binary else "sign", "chosen", *measured, "MI", "p"]

@@ -140,7 +140,9 @@ class RecordedSite:
         key_document = self._keys.documents[index]
         key_range = np.asarray(self._recording.key_range(self.name, index), np.int64)
         context = self._context(document, key_document)
-        same = self._keys is self._queries
+        # In their order the keys of windows of an image are one run, but no distance apart.
+        order = self._recording.key_order(self.name, index)
+        same = self._keys is self._queries and order is None
         for first, stop in blocks_of(key_range, MOST_WEIGHTS):
             visible = MapRows(key_range[first:stop], key_document.n_positions, same, first)
             rows = slice(document.start + first, document.start + stop)
@@ -153,7 +155,7 @@ class RecordedSite:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     relative = statistics["entropy"] / np.log(visible.n_visible)[:, None]
                 statistics["relative_entropy"] = relative
-            read = _Reader(self._recording, self.name, index, visible)
+            read = _Reader(self._recording, self.name, index, visible, order)
             weights = None if self._site.form == "stats" else read
             kept = self._site.mass if self._site.form == "top-p" else 1.0
             yield DocumentMaps(visible, context, weights, statistics, kept=kept)
@@ -180,13 +182,24 @@ class RecordedSite:
 class _Reader:
     """Reads one head of a block of queries."""
 
-    def __init__(self, recording: Any, site: str, document: int, visible: MapRows) -> None:
+    def __init__(
+        self,
+        recording: Any,
+        site: str,
+        document: int,
+        visible: MapRows,
+        order: np.ndarray | None = None,
+    ) -> None:
         self._recording, self._site, self._document = recording, site, document
-        self._visible = visible
+        self._visible, self._order = visible, order
 
     def __call__(self, head: int) -> np.ndarray:
         visible = self._visible
         first = visible.first_query
+        if self._order is not None:
+            rows = first, first + visible.n_queries
+            values = self._recording.attention(self._site, self._document, head, rows=rows)
+            return values[visible.row, self._order[visible.keys]]
         seen = visible.key_range[visible.n_visible > 0]
         low, high = (int(seen[:, 0].min()), int(seen[:, 1].max())) if len(seen) else (0, 0)
         values = self._recording.attention(
