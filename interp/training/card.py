@@ -145,6 +145,7 @@ def _before(first: dict[str, Any] | None) -> list[str]:
 def _units(units: list[dict[str, Any]]) -> list[str]:
     if not units:
         return []
+    apart = [row for row in units if row.get("left_out")]
     lines = [
         "## What is known about its units",
         "",
@@ -154,6 +155,7 @@ def _units(units: list[dict[str, Any]]) -> list[str]:
         "column is a logistic probe on the best 32 units together. Which unit it is, and whether "
         "one alone suffices, depends on the seed.",
         "",
+        *(part for row in apart for part in (_second_reading(row), "")),
         "| concept | unit | inside | AUROC | 95 % interval | average precision (base rate) | null "
         "| best 32 |",
         "|---|---|---|---|---|---|---|---|",
@@ -161,12 +163,30 @@ def _units(units: list[dict[str, Any]]) -> list[str]:
     for row in units:
         low, high = row["interval"]
         lines.append(
-            f"| {row['concept']} | `{row['unit']}` | {'on' if row['sign'] > 0 else 'off'} "
+            f"| {row['concept']}{_APART if row in apart else ''} | `{row['unit']}` "
+            f"| {'on' if row['sign'] > 0 else 'off'} "
             f"| {row['auroc']:.3f} | {low:.3f} to {high:.3f} "
             f"| {row['average_precision']:.3f} ({row['base_rate']:.3f}) "
             f"| {row['null_95']:.3f} | {row['auroc_of_best_32']:.3f} |"
         )
     return [*lines, ""]
+
+
+#: How a row is named whose marks, and another concept, were not scored.
+_APART = ", content only"
+
+
+def _second_reading(row: dict[str, Any]) -> str:
+    counts = " and ".join(
+        f"{n:,} that are marks" if reason == "marks" else f"{n:,} in a {reason}, its marks included"
+        for reason, n in row["left_out"].items()
+    )
+    return (
+        f"Of `{row['concept']}` there are two readings. The first scores all positions by the "
+        "state after reading them: the opening mark is inside, the closing one outside, and "
+        f"docstrings are outside. The second, *content only*, scores what lies between marks "
+        f"against code: it leaves out {counts}."
+    )
 
 
 def _heads(found: dict[str, Any] | None) -> list[str]:

@@ -3,11 +3,14 @@
     python -m probes.scripts.describe_units interp/models/zoo/code-lstm
 
 records the model over the held-out standard library, ranks every hidden unit (and cell) for each
-concept, and writes the best one of each into ``card.json`` and ``MODEL_CARD.md``. With ``--cause``
-it also clamps units of these concepts in the model. The same figures come from
+concept, and writes the best one of each into ``card.json`` and ``MODEL_CARD.md``; of quoted
+strings also the best one where neither their marks nor docstrings are scored. With ``--cause`` it
+also clamps units of these concepts in the model. The same figures come from
 
     interp record zoo:code-lstm stdlib:test -o run.h5 --sites '**/hidden' --sites '**/cell'
     interp rank run.h5 --concept string
+    interp annotate run.h5 quoted_string --delimiters apart --name quoted_content
+    interp rank run.h5 --concept quoted_content --without triple_quoted_string
     interp ablate run.h5 --concept quoted_string --top 12 --documents selection --random 0 \
         --matched 0 --read 16384
     interp ablate run.h5 UNIT --concept quoted_string --read 40960
@@ -23,13 +26,17 @@ from pathlib import Path
 from typing import Any
 
 import interp
-from interp.annotations.recordings import annotate_recording
+from interp.annotations.recordings import annotate_recording, label_concepts
 from interp.models.zoo import load_folder
 from interp.training.card import write_card
 from probes.cause.ablation import ablate
 from probes.cause.findings import Ablation
+from probes.findings import Ranking
+from probes.labels import NO_LABEL
 from probes.ranking import rank
 
+#: Concepts of which a second reading is given, and the other concept that it leaves out.
+READ_APART = {"quoted_string": "triple_quoted_string"}
 CONCEPTS = ["string", "quoted_string", "triple_quoted_string", "comment", "if_condition"]
 #: Units by AUROC that are clamped to find the one that matters most, and positions read for that.
 N_TRIED, N_READ_TO_CHOOSE = 12, 16_384
@@ -46,12 +53,40 @@ def record_held_out(folder: Path, path: Path, corpus: str) -> Path:
 
 
 def describe_units(recording: Any, concepts: list[str]) -> list[dict[str, Any]]:
-    """Return the best unit for each concept."""
-    rows = []
-    for ranking in rank(recording, concepts, curve=(1, 32), n_best=1):
-        row = ranking.best.to_dict()
-        rows.append(row | {"null_95": ranking.null_95, "auroc_of_best_32": ranking.curve[-1].score})
-    return rows
+    """Return the best unit for each concept, and for the second reading of those that have one.
+
+    Parameters
+    ----------
+    recording : Recording
+    concepts : list of str
+
+    Returns
+    -------
+    list of dict
+        As :class:`probes.findings.UnitScore`, with ``null_95``, ``auroc_of_best_32``, and in
+        ``left_out`` the positions that were not scored, by reason: the marks of the concept, and
+        what another one holds. It is empty where all were.
+    """
+    options: dict[str, Any] = {"curve": (1, 32), "n_best": 1}
+    found = {ranking.concept: [ranking] for ranking in rank(recording, concepts, **options)}
+    for concept, other in READ_APART.items():
+        if concept in found:
+            content = label_concepts(recording, [concept], delimiters="apart")[0].values
+            found[concept] += rank(
+                recording, {concept: content}, without=[other], skip_missing=True, **options
+            )
+    return [_unit_row(ranking) for rankings in found.values() for ranking in rankings]
+
+
+def _unit_row(ranking: Ranking) -> dict[str, Any]:
+    left_out = {
+        "marks" if reason == NO_LABEL else reason: n for reason, n in ranking.left_out.items()
+    }
+    return ranking.best.to_dict() | {
+        "null_95": ranking.null_95,
+        "auroc_of_best_32": ranking.curve[-1].score,
+        "left_out": left_out if ranking.parameters["without"] else {},
+    }
 
 
 def describe_causes(
@@ -123,9 +158,12 @@ def main() -> None:
 def _print(card: dict[str, Any]) -> None:
     for row in card["units"]:
         low, high = row["interval"]
-        print(f"{row['concept']:>22}  {row['unit']:<20} {'on' if row['sign'] > 0 else 'off':<4}"
+        name = row["concept"] + ("*" if row.get("left_out") else "")
+        print(f"{name:>22}  {row['unit']:<20} {'on' if row['sign'] > 0 else 'off':<4}"
               f"AUROC {row['auroc']:.3f} [{low:.3f}, {high:.3f}]  AP {row['average_precision']:.3f}"
               f"  null {row['null_95']:.3f}  best 32: {row['auroc_of_best_32']:.3f}")  # fmt: skip
+    if any(row.get("left_out") for row in card["units"]):
+        print(f"{'':>22}  * its marks and docstrings are not scored")
     for row in card.get("causes", []):
         end, elsewhere = row["effects"]["end"], row["effects"]["elsewhere"]
         low, high = end["interval"]
