@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +18,21 @@ from interp.extraction.estimate import Estimate
 from interp.extraction.model_input import ModelInput
 from interp.extraction.options import Options
 from interp.extraction.pipeline import WriterThread
-from interp.extraction.probing import probing_step, usable_sites
+from interp.extraction.probing import placed_windows, probing_step, usable_sites
 from interp.extraction.progress import Display, Meter
 from interp.extraction.provenance import collect
 from interp.extraction.schedule import Schedule, Step
 from interp.extraction.site_streams import with_streams
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
-from interp.storage import AttentionPlan, PredictionPlan, RecordingPlan, RecordingWriter
+from interp.extraction.windows import Windows
+from interp.storage import (
+    AttentionPlan,
+    PredictionPlan,
+    RecordingPlan,
+    RecordingWriter,
+    StreamPlan,
+)
 from interp.storage.attention_plan import is_sparse
 from interp.storage.attention_site import TOP_P
 from interp.storage.target import free_bytes
@@ -69,10 +76,9 @@ class AdapterRun:
         self._given = given
         self._options = options
         self._display = display
-        self._streams = given.streams()
-        self.schedule: Schedule = given.schedule
-        self._n_positions = sum(stream.n_positions for stream in self._streams)
-        self._n_documents = self._streams[0].n_documents
+        self._streams: Sequence[StreamPlan] = ()
+        self._n_documents = len(given.schedule.lengths)
+        self._windows: Mapping[str, Windows] = {}
         self._in_pieces = loaded.carries_state or begin is not None
         adapter: Any = loaded.adapter
         self._top_k = min(options.top_k, len(adapter.vocabulary))
@@ -102,6 +108,7 @@ class AdapterRun:
             sites, attention, has_logits = self._probe()
             plan = self._plan(sites, attention, has_logits)
             self._engine.sites = plan.sites
+            self._engine.windows = self._windows
             self._engine.sink = self._sink(plan)
             if self._options.resume and self._options.output.exists():
                 writer = RecordingWriter.resume(self._options.output, plan)
@@ -112,6 +119,15 @@ class AdapterRun:
                     self._options.output, plan, overwrite=self._options.overwrite
                 )
             return self._run(writer, plan)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Which positions are fed when."""
+        return self._given.schedule
+
+    @property
+    def _n_positions(self) -> int:
+        return sum(stream.n_positions for stream in self._streams)
 
     def _say_windows(self) -> None:
         window, stride = self.schedule.window, self.schedule.stride
@@ -134,11 +150,18 @@ class AdapterRun:
             batch, logits = self._engine.probe(piece)
             asked, n_rows = self._options.sites, len(piece.documents)
             found, shapes, said = usable_sites(recorder, maps.shapes, asked, n_rows, batch.n_fed)
-        if said:
-            self._display.said(said)
+        placed = placed_windows(
+            self._loaded.module, lambda: self._engine.probe(piece), found, shapes,
+            asked, n_rows, batch.n_fed,
+        )  # fmt: skip
+        found, shapes, self._windows = placed.sites, placed.shapes, placed.windows
+        for line in filter(None, (said, placed.said)):
+            self._display.said(line)
         self._refuse_windows_of(found)
         sites = with_streams(found, shapes, batch.n_fed, self._options.dtype)
-        planner = AttentionPlanner(self._streams, self.schedule, self._options)
+        self._given.keep({site.stream for site in sites.values()})
+        self._streams = self._given.streams()
+        planner = AttentionPlanner(self._streams, self.schedule, self._options, self._windows)
         return matrices_of(sites, shapes), planner.plans(sites, maps), logits is not None
 
     def _sink(self, plan: RecordingPlan) -> AttentionSink | None:
@@ -152,6 +175,7 @@ class AdapterRun:
             {stream.name: stream.token_ids for stream in streams if stream.token_ids is not None},
             self._given.place,
             allow_nonfinite=self._options.nonfinite == "store",
+            windows=self._windows,
         )
 
     def _plan(

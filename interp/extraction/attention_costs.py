@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from interp.extraction.attention_plans import statistics_for
 from interp.storage import AttentionPlan, RecordingPlan
 from interp.storage.attention_plan import attention_bytes
 from interp.storage.attention_site import (
@@ -14,7 +15,6 @@ from interp.storage.attention_site import (
     STATS,
     SUGGESTED_MASS,
     TOP_P,
-    statistics_of,
 )
 from interp.wording import count, size_text
 
@@ -116,8 +116,8 @@ def in_form(plan: RecordingPlan, form: str, share: float = 1.0) -> RecordingPlan
         mass = (item.site.mass or SUGGESTED_MASS) if form == TOP_P else None
         site = replace(item.site, form=form, mass=mass)
         has_tokens = plan.stream[site.stream].token_ids is not None
-        statistics = () if form == FULL else statistics_of(site.is_cross, has_tokens)
-        attention[name] = AttentionPlan(site, item.key_ranges, statistics, share)
+        kept = statistics_for(site, has_tokens, item.key_order is not None)
+        attention[name] = replace(item, site=site, statistics=kept, expected_share=share)
     return replace(plan, attention=attention)
 
 

@@ -11,9 +11,10 @@ from interp.errors import CaptureError
 from interp.extraction.attention_patterns import MapProbe, Pattern
 from interp.extraction.options import Options
 from interp.extraction.schedule import Schedule
+from interp.extraction.windows import Windows
 from interp.sites import ATTENTION, SiteDescription
 from interp.storage import AttentionPlan, AttentionSite, StreamPlan
-from interp.storage.attention_site import FULL, parse_form, statistics_of
+from interp.storage.attention_site import FULL, WINDOW_STATISTICS, parse_form, statistics_of
 
 
 def matrices_of(
@@ -35,6 +36,13 @@ def matrices_of(
     return found
 
 
+def statistics_for(site: AttentionSite, has_tokens: bool, in_windows: bool) -> tuple[str, ...]:
+    """Return the statistics that are kept of a site; of full maps none."""
+    if site.form == FULL:
+        return ()
+    return WINDOW_STATISTICS if in_windows else statistics_of(site.is_cross, has_tokens)
+
+
 class AttentionPlanner:
     """Lays out the attention sites of a run.
 
@@ -45,9 +53,18 @@ class AttentionPlanner:
         Which keys are fed with each position.
     options : Options
         Form, type and keys, as the user chose.
+    windows : mapping of str to Windows
+        Of the sites that attend within windows.
     """
 
-    def __init__(self, streams: Sequence[StreamPlan], schedule: Schedule, options: Options) -> None:
+    def __init__(
+        self,
+        streams: Sequence[StreamPlan],
+        schedule: Schedule,
+        options: Options,
+        windows: Mapping[str, Windows],
+    ) -> None:
+        self._windows = windows
         self._streams = {stream.name: stream for stream in streams}
         self._schedule = schedule
         self._options = options
@@ -75,18 +92,27 @@ class AttentionPlanner:
                     "step of a sequence, name its module with --steps."
                 )
             key_stream = site.key_stream or site.stream
-            pattern = Pattern()
-            if key_stream == site.stream and self._options.attention_keys == "auto":
+            windows, pattern = self._windows.get(name), Pattern()
+            if (
+                windows is None
+                and key_stream == site.stream
+                and self._options.attention_keys == "auto"
+            ):
                 pattern = probe.pattern(name)
             given = {field.name: getattr(site, field.name) for field in fields(SiteDescription)}
             n_heads = probe.shapes[name][1]
             given |= {"n_units": n_heads, "n_heads": n_heads, "per": "position"}
             given |= {"dtype": self._options.attention_dtype, "key_stream": key_stream}
-            made = AttentionSite(**given, form=form, mass=mass, keys=str(pattern))
+            keys = str(pattern) if windows is None else f"windows:{windows.size}"
+            made = AttentionSite(**given, form=form, mass=mass, keys=keys)
             has_tokens = self._streams[site.stream].token_ids is not None
-            statistics = () if form == FULL else statistics_of(made.is_cross, has_tokens)
-            ranges = self._ranges(site.stream, key_stream, pattern)
-            plans[name] = AttentionPlan(made, ranges, statistics)
+            statistics = statistics_for(made, has_tokens, windows is not None)
+            if windows is None:
+                ranges, order = self._ranges(site.stream, key_stream, pattern), None
+            else:
+                n = self._streams[site.stream].n_documents
+                ranges, order = np.tile(windows.ranges, (n, 1)), np.tile(windows.order, n)
+            plans[name] = AttentionPlan(made, ranges, statistics, key_order=order)
         return plans
 
     def _ranges(self, stream: str, key_stream: str, pattern: Pattern) -> np.ndarray:

@@ -8,8 +8,10 @@ model goes on; so no more than a layer's maps are in memory, however many layers
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from interp.errors import CaptureError
@@ -17,8 +19,9 @@ from interp.extraction.attention_former import MapFormer
 from interp.extraction.attention_pieces import MapBatch, MapPiece, empty_piece
 from interp.extraction.attention_rows import Rows
 from interp.extraction.schedule import Part, Step
+from interp.extraction.windows import Windows
 from interp.sites import SiteDescription
-from interp.storage import AttentionPlan
+from interp.storage import AttentionPlan, schema
 
 
 class AttentionSink(MapFormer):
@@ -38,6 +41,8 @@ class AttentionSink(MapFormer):
         Takes what is ready to be written.
     allow_nonfinite : bool
         Keep NaN that the model itself computes.
+    windows : mapping of str to Windows
+        Of the sites that attend within windows.
     """
 
     def __init__(
@@ -48,7 +53,10 @@ class AttentionSink(MapFormer):
         place: Callable[[int, int], str],
         submit: Callable[[MapBatch], None] = lambda batch: None,
         allow_nonfinite: bool = False,
+        windows: Mapping[str, Windows] | None = None,
     ) -> None:
+        self._windows = windows or {}
+        self._blocks: dict[str, list[Tensor]] = {}
         self._plans = plans
         self._start = document_start
         self._tokens = tokens
@@ -61,6 +69,7 @@ class AttentionSink(MapFormer):
         """Say to which step the maps that follow belong."""
         self._step = step
         self._rows_seen.clear()
+        self._blocks.clear()
         self.forget()
 
     def end(self) -> None:
@@ -75,14 +84,15 @@ class AttentionSink(MapFormer):
         assert step is not None
         for name, plan in self._plans.items():
             part = step.parts[plan.site.stream]
+            n_queries = self._windows[name].size if name in self._windows else part.n_fed
             if name not in self._rows_seen and not part.lengths.any():
                 rows = range(len(step.documents))
                 nothing = [empty_piece(plan, step.segment + row) for row in rows]
                 self.submit(MapBatch(nothing))
-            elif self._rows_seen.get(name) != part.n_fed:
+            elif self._rows_seen.get(name) != n_queries:
                 raise CaptureError(
                     f"Attention site {name} showed {self._rows_seen.get(name, 0)} of "
-                    f"{part.n_fed} queries in a forward; it showed all of them in the first one."
+                    f"{n_queries} queries in a forward; it showed all of them in the first one."
                 )
         self._step = None
 
@@ -93,6 +103,9 @@ class AttentionSink(MapFormer):
             return
         self._check(plan, self._step, weights, first_query)
         self._rows_seen[site.name] = first_query + weights.shape[2]
+        if windows := self._windows.get(site.name):
+            self._take_windows(plan, self._step, windows, weights)
+            return
         pieces = []
         for row in range(len(self._step.documents)):
             pieces += self._pieces(plan, self._step, row, weights[row], first_query)
@@ -103,12 +116,11 @@ class AttentionSink(MapFormer):
         """Refuse a map of another shape than the text."""
         site = plan.site
         keys = _key_part(plan, step)
-        expected = (
-            len(step.documents),
-            site.n_heads,
-            step.parts[site.stream].n_fed - first_query,
-            int(keys.key_stops.max()) - keys.first_key,
-        )
+        n_rows, n_queries = len(step.documents), step.parts[site.stream].n_fed
+        n_keys = int(keys.key_stops.max()) - keys.first_key
+        if windows := self._windows.get(site.name):
+            n_rows, n_queries, n_keys = n_rows * windows.n_windows, windows.size, windows.size
+        expected = (n_rows, site.n_heads, n_queries - first_query, n_keys)
         found = tuple(weights.shape)
         if first_query != self._rows_seen.get(site.name, 0):
             raise CaptureError(
@@ -123,6 +135,27 @@ class AttentionSink(MapFormer):
                 "windows whose state is carried, cannot be recorded into a file; leave the site "
                 "out with --sites, or choose a longer --window."
             )
+
+    def _take_windows(
+        self, plan: AttentionPlan, step: Step, windows: Windows, weights: Tensor
+    ) -> None:
+        """Take maps of windows, (batch · windows, n_heads, queries, keys), once all are there."""
+        blocks = self._blocks.setdefault(plan.site.name, [])
+        blocks.append(weights)
+        if sum(block.shape[2] for block in blocks) < windows.size:
+            blocks[-1] = weights.clone()
+            return
+        whole = torch.cat(blocks, 2) if len(blocks) > 1 else weights
+        del self._blocks[plan.site.name], blocks
+        pieces = []
+        every = np.array([[0, windows.size]]).repeat(len(windows.places), axis=0)
+        for row, document in enumerate(step.documents.tolist()):
+            maps = whole[row * windows.n_windows : (row + 1) * windows.n_windows]
+            rows = Rows(windows.rows(maps), every, 0, 0)
+            self.refuse_outside(plan, document, rows, whole.new_zeros(0))
+            for piece in self.formed(plan, step.segment + row, rows, 0, True):
+                pieces.append(_with_patches(piece, windows))
+        self.submit(MapBatch(pieces))
 
     def _pieces(
         self, plan: AttentionPlan, step: Step, row: int, weights: Tensor, first_query: int
@@ -154,6 +187,16 @@ class AttentionSink(MapFormer):
         if not plan.site.is_cross and plan.site.stream in self._tokens:
             tokens = self._tokens[plan.site.stream][start[document] : start[document + 1]]
         return Rows(weights, ranges, first, keys.first_key, tokens)
+
+
+def _with_patches(piece: MapPiece, windows: Windows) -> MapPiece:
+    """Return a piece whose edges name patches, not the columns of their windows."""
+    if not piece.edges:
+        return piece
+    kept = piece.edges[schema.KEPT]
+    rows = np.tile(np.arange(len(kept)), kept.shape[1]).repeat(kept.T.reshape(-1))
+    patches = windows.patch_of(rows, piece.edges[schema.KEY_INDEX].astype(np.int64))
+    return replace(piece, edges={**piece.edges, schema.KEY_INDEX: patches})
 
 
 def _key_part(plan: AttentionPlan, step: Step) -> Part:

@@ -142,10 +142,6 @@ class Feed:
             {stream: ids.shape[1]},
         )
 
-    def probe(self, step: Step) -> Batch:
-        """Return what a step feeds; the length of the only stream is its own."""
-        return self.batch(step)
-
     def padded_ids(self, documents: np.ndarray, part: Part, n_more: int = 0) -> np.ndarray:
         """Return what is fed of a part, (n_rows, n_fed + n_more) int64."""
         ids = np.zeros((len(documents), part.n_fed + n_more), np.int64)

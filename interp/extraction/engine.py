@@ -21,6 +21,7 @@ from interp.extraction.predictions import StepPredictions, predict
 from interp.extraction.schedule import Part, Step
 from interp.extraction.site_streams import shape_message
 from interp.extraction.state import keep_rows
+from interp.extraction.windows import Windows
 
 if TYPE_CHECKING:
     from interp.extraction.attention_sink import AttentionSink
@@ -65,6 +66,8 @@ class Engine:
         What is recorded, once it is known. Sites that are not in it belong to the leading stream.
     sink : AttentionSink or None
         Takes the attention maps of each step that is run.
+    windows : mapping of str to Windows
+        Of the queries, keys, values and head outputs that come window by window.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Engine:
     ) -> None:
         self.sites: Mapping[str, SiteDescription] = {}
         self.sink: AttentionSink | None = None
+        self.windows: Mapping[str, Windows] = {}
         self._adapter: Any = loaded.adapter
         self._begin = begin
         self._carries = loaded.carries_state or begin is not None
@@ -184,6 +188,8 @@ class Engine:
     ) -> np.ndarray:
         part = self._part(site, step)
         stream = self.sites[site].stream if site in self.sites else next(iter(step.parts))
+        if site in self.windows:
+            values = self.windows[site].unrolled(values)
         if values.ndim == 4 and site in self.sites:
             values = self._side_by_side(self.sites[site], values, batch.n_fed[stream])
         expected = (len(step.documents), batch.n_fed[stream])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from interp.errors import InterpError
 from interp.extraction.encoding import Batch
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 LOGITS_PER_FORWARD = 2**26
 
 
-class ModelInput(Protocol):
-    """Documents as a model reads them.
+class ModelInput:
+    """Documents as a model reads them; of texts, pairs and images each has a class of its own.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        With an adapter.
+    annotations : sequence of AnnotationPlan
+        What is known about the positions.
+    said : dict, optional
+        More about how the values come about.
 
     Attributes
     ----------
@@ -40,26 +49,45 @@ class ModelInput(Protocol):
     schedule: Schedule
     source: str
     corpus_hash: str
-    left_out: str
-    predicts: Any
+    left_out: str = ""
 
-    def streams(self) -> list[StreamPlan]:
-        """Return the streams as the recording holds them."""
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        annotations: Sequence[AnnotationPlan] = (),
+        said: dict[str, Any] | None = None,
+    ) -> None:
+        self._adapter: Any = loaded.adapter
+        self._annotations = annotations
+        self._said = said or {}
+        self.predicts: Any = getattr(loaded.adapter, "predicts", None)
 
     def annotations(self) -> Sequence[AnnotationPlan]:
         """Return what is known about the positions beforehand."""
+        return self._annotations
 
     def said(self) -> dict[str, Any]:
         """Return more about how the values come about, for the schedule in the file."""
+        return self._said
+
+    def streams(self) -> list[StreamPlan]:
+        """Return the streams as the recording holds them."""
+        raise NotImplementedError
+
+    def keep(self, streams: Collection[str]) -> None:
+        """Leave out streams to which no site belongs, where some may be left out."""
 
     def batch(self, step: Step) -> Batch:
         """Return what a step feeds."""
+        raise NotImplementedError
 
     def probe(self, step: Step) -> Batch:
         """Return what a step feeds, no two streams padded to the same length."""
+        return self.batch(step)
 
     def place(self, document: int, position: int) -> str:
         """Return the name of a place of the leading stream, for messages."""
+        raise NotImplementedError
 
 
 def schedule_for(

@@ -11,7 +11,7 @@ import torch
 from interp.corpora import Pairs
 from interp.errors import CorpusError, InterpError
 from interp.extraction.encoding import Batch, Encoded, Feed, encode_texts
-from interp.extraction.model_input import batch_budget, refuse_long
+from interp.extraction.model_input import ModelInput, batch_budget, refuse_long
 from interp.extraction.options import Options
 from interp.extraction.schedule import DEFAULT_WINDOW, Schedule, Step, plan_schedule
 from interp.models.adapter import SOURCE, TARGET
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from interp.models import LoadedModel
 
 
-class PairInput:
-    """Pairs of source and target; a :class:`interp.extraction.model_input.ModelInput`.
+class PairInput(ModelInput):
+    """Pairs of source and target.
 
     Both are fed whole: every step of the decoder sees the whole source.
 
@@ -48,7 +48,6 @@ class PairInput:
     """
 
     kind = "pairs"
-    left_out = ""
 
     def __init__(
         self,
@@ -61,14 +60,11 @@ class PairInput:
         annotations: Sequence[AnnotationPlan] = (),
         said: dict[str, Any] | None = None,
     ) -> None:
-        adapter: Any = loaded.adapter
-        self._adapter = adapter
+        super().__init__(loaded, annotations, said)
         self._pairs = pairs
-        self._annotations = annotations
-        self._said = said or {}
         names = [pair.name for pair in pairs]
-        self._sources = encode_side(adapter, pairs, SOURCE)
-        self._targets = targets or encode_side(adapter, pairs, TARGET)
+        self._sources = encode_side(self._adapter, pairs, SOURCE)
+        self._targets = targets or encode_side(self._adapter, pairs, TARGET)
         _refuse_windows(loaded, options)
         for encoded in (self._sources, self._targets):
             refuse_beyond_context(loaded, encoded.lengths, names)
@@ -83,7 +79,6 @@ class PairInput:
             beside={SOURCE: self._sources.lengths},
         )
         self.source, self.corpus_hash = pairs.source, pairs.hash()
-        self.predicts = adapter.predicts
         self._feeds = {
             name: Feed(encoded, self.schedule.document_start(name), self.predicts, options.device)
             for name, encoded in ((SOURCE, self._sources), (TARGET, self._targets))
@@ -108,14 +103,6 @@ class PairInput:
             )
             for name, encoded, vocabulary in sides
         ]
-
-    def annotations(self) -> Sequence[AnnotationPlan]:
-        """Return what is known about the positions beforehand."""
-        return self._annotations
-
-    def said(self) -> dict[str, Any]:
-        """Return more about how the values come about."""
-        return self._said
 
     def batch(self, step: Step) -> Batch:
         """Return what a step feeds; the source is left out once it has been fed."""

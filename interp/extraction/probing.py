@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,15 @@ from interp.extraction.engine import probe_step
 from interp.extraction.grouped_heads import count_groups, is_of_keys
 from interp.extraction.schedule import Schedule, Step
 from interp.extraction.site_streams import misfit
+from interp.extraction.window_search import find_windows
+from interp.extraction.windows import Windows
+from interp.models.adapter import IMAGE
+from interp.sites import ATTENTION
 from interp.wording import count
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from interp.capture import Recorder
     from interp.sites import SiteDescription
 
@@ -103,10 +109,80 @@ def usable_sites(
     if not sites:
         recorder.take()
         raise CaptureError(why)
-    said = ""
-    if left_out:
-        said = (
-            f"{count(len(left_out), 'site')} left out, having no single row per position or "
-            f"document: {', '.join(left_out[:4])}{' ...' if len(left_out) > 4 else ''}."
-        )
-    return sites, shapes, said
+    return sites, shapes, _left_out(left_out, "having no single row per position or document")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Sites, and where the windows lie of those that attend within windows.
+
+    Attributes
+    ----------
+    sites, shapes : dict
+        As those of :func:`usable_sites`, the windows of an image side by side.
+    windows : dict of str to Windows
+    said : str
+        What is left out, in words.
+    """
+
+    sites: dict[str, SiteDescription]
+    shapes: dict[str, tuple[int, ...]]
+    windows: dict[str, Windows]
+    said: str
+
+
+def placed_windows(
+    model: nn.Module,
+    run: Callable[[], object],
+    sites: dict[str, SiteDescription],
+    shapes: dict[str, tuple[int, ...]],
+    asked: Collection[str],
+    n_rows: int,
+    n_fed: Mapping[str, int],
+) -> Placed:
+    """Find out where the windows lie of a model that attends within windows of an image.
+
+    What only a pattern names and has windows that are no patches is left out; what is named
+    exactly, or would leave nothing, is refused.
+
+    Parameters
+    ----------
+    model, run
+        See :func:`interp.extraction.window_search.find_windows`.
+    sites, shapes, asked, n_rows, n_fed
+        See :func:`usable_sites`.
+
+    Raises
+    ------
+    CaptureError
+        Saying what is wrong with a site.
+    """
+    in_windows = {
+        name: site
+        for name, site in sites.items()
+        if IMAGE in n_fed and site.n_heads is not None and len(shapes[name]) == 4
+        and shapes[name][0] != n_rows
+    }  # fmt: skip
+    found, why = find_windows(model, run, in_windows, shapes, n_rows, n_fed)
+    for name, reason in why.items():
+        if name in asked or len(why) == len(sites):
+            raise CaptureError(
+                f"Site {name} has shape {shapes[name]} for {count(n_rows, 'image')}, and {reason}. "
+                "Choose others with --sites."
+            )
+    kept = {name: site for name, site in sites.items() if name not in why}
+    wide = dict(shapes)
+    for name, windows in found.items():
+        n, n_heads = len(windows.places), shapes[name][1]
+        last = n if sites[name].signal == ATTENTION else shapes[name][3]
+        wide[name] = (n_rows, n_heads, n, last)
+    reason = next(iter(why.values()), "")
+    return Placed(kept, wide, found, _left_out(list(why), reason))
+
+
+def _left_out(names: list[str], why: str) -> str:
+    """Return which sites are left out, in words; empty if none is."""
+    if not names:
+        return ""
+    shown = f"{', '.join(names[:4])}{' ...' if len(names) > 4 else ''}"
+    return f"{count(len(names), 'site')} left out, {why}: {shown}."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from interp.corpora import Corpus
 from interp.errors import CorpusError
 from interp.extraction.encoding import Batch, Encoded, Feed, encode_corpus
-from interp.extraction.model_input import schedule_for
+from interp.extraction.model_input import ModelInput, schedule_for
 from interp.extraction.options import Options
 from interp.extraction.schedule import Schedule, Step
 from interp.models.adapter import TEXT
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from interp.models import LoadedModel
 
 
-class TextInput:
-    """The documents of a corpus; a :class:`interp.extraction.model_input.ModelInput`.
+class TextInput(ModelInput):
+    """The documents of a corpus.
 
     Parameters
     ----------
@@ -55,11 +55,8 @@ class TextInput:
         annotations: Sequence[AnnotationPlan] = (),
         said: dict[str, Any] | None = None,
     ) -> None:
-        adapter: Any = loaded.adapter
-        self._adapter = adapter
+        super().__init__(loaded, annotations, said)
         self._corpus = corpus
-        self._annotations = annotations
-        self._said = said or {}
         self._encoded = encoded or encode_corpus(self._adapter, corpus)
         if self._encoded.n_positions == 0:
             raise CorpusError(f"The corpus is empty: {corpus.source} encodes to no position.")
@@ -67,7 +64,6 @@ class TextInput:
         self.schedule = schedule or schedule_for(loaded, options, self._encoded.lengths, names)
         self._start = self.schedule.document_start()
         self.source, self.corpus_hash, self.left_out = corpus.source, corpus.hash(), corpus.left_out
-        self.predicts = adapter.predicts
         self._feed = Feed(self._encoded, self._start, self.predicts, options.device)
 
     def streams(self) -> list[StreamPlan]:
@@ -84,21 +80,9 @@ class TextInput:
             )
         ]
 
-    def annotations(self) -> Sequence[AnnotationPlan]:
-        """Return what is known about the positions beforehand."""
-        return self._annotations
-
-    def said(self) -> dict[str, Any]:
-        """Return more about how the values come about."""
-        return self._said
-
     def batch(self, step: Step) -> Batch:
         """Return what a step feeds."""
         return self._feed.batch(step)
-
-    def probe(self, step: Step) -> Batch:
-        """Return what a step feeds; the length of the only stream is its own."""
-        return self._feed.probe(step)
 
     def place(self, document: int, position: int) -> str:
         """Return the name of a place, for messages."""

@@ -173,6 +173,13 @@ class ImageAdapter(Protocol):
         The classes that the logits speak about; empty if there are none.
     predicts, carries_state
         Of no meaning here: ``"same"`` and False.
+
+    Notes
+    -----
+    coarser : sequence of ndarray (n_patches, 4), optional
+        Where the model merges patches on its way (Swin): the rectangles of the patches behind
+        each merging, as `encode` gives those of the finest. Each is a stream of the recording.
+        :func:`interp.models.rectangles.merged_rectangles` makes them.
     """
 
     streams: tuple[str]

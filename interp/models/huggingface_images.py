@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from interp.errors import ModelError
 from interp.models.adapter import IMAGE
-from interp.models.rectangles import patch_rectangles
+from interp.models.rectangles import grid_shape, merged_rectangles, patch_rectangles
 
 #: Pillow's numbers of the ways to resize.
 _MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
@@ -118,6 +118,7 @@ class HuggingFaceImages:
         labels = getattr(config, "id2label", None) or {}
         self.vocabulary = [str(labels[key]) for key in sorted(labels)]
         self._rectangles = self._find_rectangles(config)
+        self.coarser = _merged(self._rectangles, len(getattr(config, "depths", ())) - 1)
 
     def encode(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels (n_channels, height, width) and rectangles (n_positions, 4)."""
@@ -146,8 +147,16 @@ class HuggingFaceImages:
                 "of one size. Record it from Python with batches and forward=."
             )
         prepared = self.preparation
-        patches = patch_rectangles(prepared.height, prepared.width, *_pair(size))
+        height, width = _pair(size)
+        patches = patch_rectangles(prepared.height, prepared.width, height, width)
         n_before = self._n_positions() - len(patches)
+        if n_before > 0:
+            # Models that pad an image to whole patches have some that reach beyond it.
+            reach = -(-prepared.height // height) * height, -(-prepared.width // width) * width
+            beyond = patch_rectangles(*reach, height, width)
+            if len(patches) < len(beyond) == self._n_positions():
+                size = [prepared.width, prepared.height] * 2
+                patches, n_before = np.minimum(beyond, size), 0
         if n_before < 0:
             raise ModelError(
                 f"{type(self.module).__name__} has {self._n_positions()} positions for "
@@ -166,6 +175,15 @@ class HuggingFaceImages:
             found = base.embeddings(pixels)
         found = found[0] if isinstance(found, tuple) else found
         return int(found.shape[1])
+
+
+def _merged(rectangles: np.ndarray, n_times: int) -> list[np.ndarray]:
+    """Return the patches behind each merging of two by two neighbours, down to a single patch."""
+    found: list[np.ndarray] = []
+    while len(found) < n_times and grid_shape(rectangles) is not None and len(rectangles) > 1:
+        rectangles = merged_rectangles(rectangles)
+        found.append(rectangles)
+    return found
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -187,10 +187,11 @@ def vit(folder: Path, kind: str = "ViTForImageClassification", **settings: Any) 
     return save(folder, seeded(getattr(transformers, kind), transformers.ViTConfig(**sizes)))
 
 
-def swin(folder: Path) -> str:
+def swin(folder: Path, image_size: int = 16) -> str:
     from transformers import SwinConfig, SwinForImageClassification
 
     config = SwinConfig(
-        image_size=16, patch_size=2, embed_dim=8, depths=[2, 2], num_heads=[2, 4], window_size=2
-    )
+        image_size=image_size, patch_size=2, embed_dim=8, depths=[2, 2], num_heads=[2, 4],
+        window_size=2,
+    )  # fmt: skip
     return save(folder, seeded(SwinForImageClassification, config))

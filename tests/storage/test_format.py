@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def sizes_of(file: h5py.File, name: str, match: dict[str, str]) -> dict[str, int
         owner = owner.parent
         sizes["n_heads"] = int(owner.attrs["n_heads"])
     if name.startswith("key_ranges/"):
-        number = int(name.partition("/")[2].removesuffix("_start"))
+        number = int(name.partition("/")[2].removesuffix("_start").removesuffix("_order"))
         sites = [maps[site] for site in file["attention_names"].asstr()[:]]
         owner = next(site for site in sites if site.attrs["key_ranges"] == number)
     if name.startswith("predictions/"):
@@ -172,12 +173,15 @@ def with_maps() -> Example:
         map_site("d.2/attention", 3, form="top-p", mass=0.9, **own),
         map_site("d.0.cross/attention", 2, form="stats", **cross),
     ]
+    maps = [Maps.random(s, lengths[s.stream], lengths[s.key_stream]) for s in sites]
+    backwards = np.concatenate([np.arange(n)[::-1] for n in lengths["target"]])
+    maps[1] = replace(maps[1], plan=replace(maps[1].plan, key_order=backwards))
     return Example(
         two,
         [],
         {"source": np.array([[0, 4], [4, 10]]), "target": np.array([[0, 7], [7, 9]])},
         None,
-        maps=tuple(Maps.random(s, lengths[s.stream], lengths[s.key_stream]) for s in sites),
+        maps=tuple(maps),
     )
 
 

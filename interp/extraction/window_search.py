@@ -1,0 +1,297 @@
+"""Finding the windows of a model that attends within windows of an image.
+
+Which patch stands at which place of which window is not told from names: the module is called again
+with some of its patches changed, and the places whose values change hold these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interp.capture import Recorder
+from interp.errors import CaptureError, InterpError
+from interp.extraction.windows import Windows
+from interp.sites import QUERY, VALUE, SiteDescription, SiteName
+
+#: Random sets of patches by which places that were found are checked.
+_CHECKS = 3
+#: A value has changed if it did by more than this part of the largest change.
+_LEAST_CHANGE = 1e-4
+
+
+def find_windows(
+    model: nn.Module,
+    run: Callable[[], object],
+    sites: Mapping[str, SiteDescription],
+    shapes: Mapping[str, tuple[int, ...]],
+    n_rows: int,
+    n_fed: Mapping[str, int],
+) -> tuple[dict[str, Windows], dict[str, str]]:
+    """Return where the windows of sites lie, and why of others that can't be told.
+
+    Parameters
+    ----------
+    model : nn.Module
+    run : callable
+        Runs it once, on a batch of `n_rows` images.
+    sites : mapping of str to SiteDescription
+        Of attention, its queries, keys, values or head outputs, in windows.
+    shapes : mapping of str to tuple of int
+        (n_rows · windows, n_heads, size, ...) of each.
+    n_rows : int
+    n_fed : mapping of str to int
+        Patches of each stream.
+
+    Returns
+    -------
+    found : dict of str to Windows
+    why : dict of str to str
+        What is wrong, for a message, with the others.
+    """
+    if not sites:
+        return {}, {}
+    inputs = _inputs_of(model, run, {site.module for site in sites.values()}, n_rows, n_fed)
+    by_module: dict[tuple[str, int, int], Windows | str] = {}
+    known: list[Windows] = []
+    found, why = {}, {}
+    for name, site in sites.items():
+        n_windows, size = shapes[name][0] // n_rows, shapes[name][2]
+        key = site.module, n_windows, size
+        if key not in by_module:
+            by_module[key] = _windows_of(site.module, n_windows, size, inputs, known)
+        windows = by_module[key]
+        if isinstance(windows, str):
+            why[name] = windows
+        else:
+            found[name] = windows
+    return found, why
+
+
+def _windows_of(
+    path: str, n_windows: int, size: int, inputs: Mapping[str, _Input], known: list[Windows]
+) -> Windows | str:
+    """Return the windows of one module, or why they can't be told."""
+    given = next((inputs[outer] for outer in _outwards(path) if outer in inputs), None)
+    if given is None:
+        return (
+            "no module around it is given rows of patches that the adapter knows; if the model "
+            "merges patches, the adapter's `coarser` says which there are then"
+        )
+    n = given.n_patches
+    if n_windows * size != n:
+        return (
+            f"{n_windows} windows of {size} have other places than the {n} patches of the image: "
+            "windows that overlap, or that the image does not fill, are no patches"
+        )
+    try:
+        probe = _Probe(given, path, n_windows * size)
+        places = next((w.places for w in known if w.size == size and probe.agrees(w.places)), None)
+        if places is None:
+            places = probe.places()
+    except InterpError as error:
+        return str(error)
+    if places is None or not np.array_equal(np.sort(places), np.arange(n)):
+        return "its places hold no single patches of the image, each of them once"
+    windows = Windows(given.stream, size, places)
+    known.append(windows)
+    return windows
+
+
+@dataclass
+class _Input:
+    """What a module was given: rows of patches, with axes (batch, positions..., channels)."""
+
+    path: str
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    at: int | str
+    stream: str
+    n_patches: int
+    channels_first: bool
+
+    @property
+    def patches(self) -> Tensor:
+        """The tensor that holds the patches."""
+        found: Tensor = self.args[self.at] if isinstance(self.at, int) else self.kwargs[self.at]
+        return found
+
+    def changed(self, patches: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with other patches."""
+        if isinstance(self.at, str):
+            return self.args, self.kwargs | {self.at: patches}
+        return (*self.args[: self.at], patches, *self.args[self.at + 1 :]), self.kwargs
+
+
+def _inputs_of(
+    model: nn.Module,
+    run: Callable[[], object],
+    paths: set[str],
+    n_rows: int,
+    n_fed: Mapping[str, int],
+) -> dict[str, _Input]:
+    """Return what the modules around some modules are given, where it is rows of patches."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    found: dict[str, _Input] = {}
+    hooks = []
+    try:
+        for path in {outer for inner in paths for outer in _outwards(inner)} & modules.keys():
+
+            def note(
+                module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], path: str = path
+            ) -> None:
+                given = _read(path, module, args, kwargs, n_rows, n_fed)
+                if given is not None:
+                    found.setdefault(path, given)
+
+            hooks.append(modules[path].register_forward_pre_hook(note, with_kwargs=True))
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _read(
+    path: str,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    n_rows: int,
+    n_fed: Mapping[str, int],
+) -> _Input | None:
+    """Return what a module is given, if a tensor of it is rows of patches of a stream."""
+    streams = {n: stream for stream, n in n_fed.items()}
+    parts: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for at, part in parts:
+        if not isinstance(part, Tensor) or not part.is_floating_point() or len(part) != n_rows:
+            continue
+        shape = tuple(part.shape)
+        readings = {3: [(shape[1:2], False)], 4: [(shape[1:3], False), (shape[2:4], True)]}
+        for sides, channels_first in readings.get(part.ndim, []):
+            n = int(np.prod(sides))
+            if n in streams:
+                return _Input(
+                    path, module, _copied(args), _copied(kwargs), at, streams[n], n, channels_first
+                )
+    return None
+
+
+def _copied(part: Any) -> Any:
+    """Return arguments of their own: the model may overwrite its tensors."""
+    if isinstance(part, Tensor):
+        return part.clone()
+    if isinstance(part, dict):
+        return {key: _copied(value) for key, value in part.items()}
+    if type(part) in (tuple, list):
+        return type(part)(_copied(value) for value in part)
+    return part
+
+
+def _outwards(path: str) -> Iterator[str]:
+    """Yield a module's path, then those of the modules around it, to the model itself."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield ""
+
+
+class _Alone(nn.Module):
+    """A module as a model of its own, so that it can be recorded alone."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.block(*args, **kwargs)
+
+
+class _Probe:
+    """Calls a module with some patches changed, and tells at which places of its windows it shows.
+
+    Parameters
+    ----------
+    given : _Input
+        The module, and what it is given.
+    path : str
+        The module in it that attends.
+    n_places : int
+        Places of all windows of an image.
+    """
+
+    def __init__(self, given: _Input, path: str, n_places: int) -> None:
+        self._given, self._n_places = given, n_places
+        self._model = _Alone(given.module).eval()
+        inner = path.removeprefix(given.path).lstrip(".") if path != given.path else ""
+        module = (
+            f"block.{inner}" if inner and inner in dict(given.module.named_modules()) else "block"
+        )
+        signals = [str(SiteName(module, signal)) for signal in (QUERY, VALUE)]
+        try:
+            self._sites = signals
+            self._before = self._values(given.patches)
+        except InterpError:
+            # Of scores that are a sum of several products the queries are not known; what is
+            # weighted, the values, always is.
+            self._sites = signals[1:]
+            self._before = self._values(given.patches)
+        self._random = torch.Generator().manual_seed(0)
+        noise = torch.randn(given.patches.shape, generator=self._random)
+        patches = given.patches
+        self._noise = noise.to(patches) * patches.float().std().clamp_min(1e-3).to(patches)
+
+    def places(self) -> np.ndarray | None:
+        """Return the patch at each place, (n_places,) int64; None if no single one is."""
+        n = self._given.n_patches
+        found = np.zeros(self._n_places, np.int64)
+        for bit in range((n - 1).bit_length()):
+            found += self._shows((np.arange(n) >> bit & 1).astype(bool)).astype(np.int64) << bit
+        return found if (found < n).all() and self.agrees(found) else None
+
+    def agrees(self, places: np.ndarray) -> bool:
+        """Whether random sets of patches show at these places and nowhere else."""
+        n = self._given.n_patches
+        if len(places) != self._n_places or n != len(places):
+            return False
+        for _ in range(_CHECKS):
+            some = (torch.rand(n, generator=self._random) < 0.5).numpy()
+            some[int(torch.randint(n, (), generator=self._random))] = True
+            if not np.array_equal(self._shows(some), some[places]):
+                return False
+        return True
+
+    def _shows(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the places whose values change with the chosen patches, (n_places,) bool."""
+        given = self._given
+        mask = torch.from_numpy(chosen).to(given.patches.device)
+        shape = given.patches.shape
+        if given.channels_first:
+            mask = mask.reshape(1, 1, *shape[2:])
+        else:
+            mask = mask.reshape(1, *shape[1:-1], 1)
+        values = self._values(given.patches + self._noise * mask)
+        found = None
+        for site, after in values.items():
+            change = (after - self._before[site]).abs().float().amax((1, 3))
+            shows = (change > _LEAST_CHANGE * change.max()).reshape(len(given.patches), -1)
+            if not bool((shows == shows[:1]).all()) or shows.shape[1] != self._n_places:
+                raise CaptureError("its windows hold other patches in one image than in another")
+            if found is not None and not torch.equal(found, shows[0]):
+                raise CaptureError("its queries and its keys are not the same patches")
+            found = shows[0]
+        assert found is not None
+        return found.cpu().numpy()
+
+    def _values(self, patches: Tensor) -> dict[str, Tensor]:
+        """Return queries and values of all windows, (batch · windows, n_heads, size, width)."""
+        args, kwargs = self._given.changed(patches)
+        with Recorder(self._model, sites=self._sites) as recorder:
+            self._model(*_copied(args), **_copied(kwargs))
+        return {site: part.values for site, part in recorder.take().items()}
