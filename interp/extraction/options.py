@@ -12,6 +12,7 @@ import numpy as np
 
 from interp.errors import InterpError, RecordingError
 from interp.storage.attention_site import MAX_ERROR, parse_form
+from interp.storage.target import check_place, check_replaceable
 
 #: Every hidden state of every recurrent layer.
 DEFAULT_SITES = ("**/hidden",)
@@ -56,6 +57,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InterpError(f"{name} must be at least {least}, got {value}.")
+        if not 0 <= self.seed < 2**63:
+            raise InterpError(f"seed must be from 0 to 2**63 - 1, got {self.seed}.")
         if not 0 <= self.temperature < math.inf:
             raise InterpError(f"temperature must be 0 or more, got {self.temperature}.")
         if self.temperature and self.generate is None:
@@ -73,11 +76,11 @@ class Options:
         RecordingError
             If the file cannot be created as asked.
         """
-        if self.output.is_dir():
-            raise RecordingError(f"{self.output} is a directory; name a file, such as run.h5.")
-        if not self.output.parent.is_dir():
-            raise RecordingError(f"There is no folder {self.output.parent} to write into.")
-        if self.output.exists() and not (self.overwrite or self.resume):
+        if not check_place(self.output):
+            return
+        if self.overwrite:
+            check_replaceable(self.output)
+        elif not self.resume:
             raise RecordingError(
                 f"{self.output} exists. Continue it with --resume, replace it with --overwrite, "
                 "or name another file."

@@ -23,7 +23,10 @@ def replacing(path: Path) -> Iterator[Path]:
         If the directory cannot be written, or the disk is full.
     """
     temporary: Path | None = None
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     try:
+        if path.exists() and not path.is_file():
+            raise StorageError("it is no file, but a directory, a device or a pipe.")
         fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
         os.close(fd)
         temporary = Path(name)

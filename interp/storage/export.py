@@ -81,9 +81,9 @@ def export(
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise StorageError(f"{path.name}: the ending says the format: {', '.join(FORMATS)}.")
-    if path.is_dir() or not path.parent.is_dir():
-        raise StorageError(f"{path} cannot be written: there is no such directory.")
-    if path.exists() and not overwrite:
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    if os.path.exists(path) and not overwrite:
         raise StorageError(f"{path} exists already; overwrite it on purpose, or rename.")
     selection = as_selection(selection)
     if selection.site in recording.attention_sites:

@@ -209,7 +209,7 @@ def test_exports_appear_whole_or_not_at_all(recording, tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     for wrong, said in [
         ("x.xlsx", "the ending says the format"),
-        ("no/x.csv", "no such directory"),
+        ("no/x.csv", "no folder"),
     ]:
         with pytest.raises(StorageError, match=said):
             export(recording, "pool/output", tmp_path / wrong)

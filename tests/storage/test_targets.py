@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +12,12 @@ import h5py
 import pytest
 
 import interp
-from interp.errors import RecordingError
+from interp.errors import RecordingError, StorageError
 from interp.storage import (
     RecordingWriter,
     open_recording,
 )
+from interp.storage.export import export
 from tests.storage.example import small
 from tests.storage.refusing import message
 
@@ -57,7 +60,32 @@ def test_a_target_that_cannot_be(tmp_path):
     create = RecordingWriter.create
     assert "is a directory" in message(RecordingError, lambda: create(tmp_path, plan))
     nowhere = tmp_path / "no" / "run.h5"
-    assert "no directory" in message(RecordingError, lambda: create(nowhere, plan))
+    assert "no folder" in message(RecordingError, lambda: create(nowhere, plan))
+    too_long = tmp_path / ("x" * 300 + ".h5")
+    assert "too long" in message(RecordingError, lambda: create(too_long, plan))
+    link = tmp_path / "link.h5"
+    link.symlink_to(tmp_path / "gone" / "run.h5")
+    assert "There is no folder" in message(RecordingError, lambda: create(link, plan))
+    assert sorted(tmp_path.iterdir()) == [link]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_recording_is_never_overwritten(tmp_path, overwrite):
+    # As root, renaming over /dev/null would succeed.
+    os.mkfifo(tmp_path / "pipe")
+    text = tmp_path / "corpus.txt"
+    text.write_text("def f(x):\n    return x\n")
+    for path in (tmp_path / "pipe", text):
+        create = lambda path=path: RecordingWriter.create(path, small().plan(), overwrite)  # noqa: E731
+        assert ("pipe" if path.name == "pipe" else "") in message(RecordingError, create)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    assert text.read_text().startswith("def f(x)")
+    with interp.open(small().record(tmp_path / "run.h5")) as recording:
+        os.mkfifo(tmp_path / "out.csv")
+        wanted = "lstm/l0/cell:0", tmp_path / "out.csv"
+        refused = lambda: export(recording, *wanted, overwrite=overwrite)  # noqa: E731
+        assert "out.csv" in message(StorageError, refused)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "out.csv").st_mode)
 
 
 def test_a_second_writer_is_refused(tmp_path):
