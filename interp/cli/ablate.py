@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interp.cli import options
+from interp.cli.progress import progress_of
 
 
 def ablate(
@@ -83,7 +83,7 @@ def ablate(
     shared: dict[str, Any] = {
         "model": model, "weights": weights, "documents": documents, "n_random": random,
         "n_resamples": resamples, "skip_missing": skip_missing, "without": without or (),
-        "seed": seed, "progress": _progress(),
+        "seed": seed, "progress": progress_of("positions"),
     }  # fmt: skip
     if read is not None:
         shared["n_positions"] = read
@@ -111,17 +111,6 @@ def ablate(
         print(json.dumps([finding.to_dict() for finding in found], indent=2))
         return
     show(found)
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        print(f"\rinterp: {done / total:4.0%} of {total:,} positions", end=end, file=sys.stderr)
-
-    return show
 
 
 def _print_ablations(found: list[Any]) -> None:

