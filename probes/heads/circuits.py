@@ -7,8 +7,9 @@ the output weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,11 @@ def copying_score(
         In [-1, 1]; NaN if the circuit is zero. Layer norms, biases and other layers are left out:
         it speaks of the direct path only.
     """
-    eigenvalues = np.linalg.eigvals((output @ unembedding) @ (embedding @ value))
+    return _score(output @ unembedding @ (embedding @ value))
+
+
+def _score(circuit: np.ndarray) -> float:
+    eigenvalues = np.linalg.eigvals(circuit)
     size = np.abs(eigenvalues).sum()
     return float(eigenvalues.real.sum() / size) if size > 0 else float("nan")
 
@@ -66,10 +71,46 @@ class Circuits:
     value: dict[str, np.ndarray]
     output: dict[str, np.ndarray]
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """W_U W_E, (width, width): with a large vocabulary nearly all of the work, and shared."""
+        return self.unembedding @ self.embedding
+
     def copying(self, site: str) -> list[float]:
-        """Return the copying score of each head of a site."""
+        """Return the copying score of each head of a site; see :func:`copying_score`."""
         pairs = zip(self.value[site], self.output[site], strict=True)
-        return [copying_score(self.embedding, v, o, self.unembedding) for v, o in pairs]
+        return [_score(output @ self.ends @ value) for value, output in pairs]
+
+
+class _Columns:
+    """Values (rows, columns) of which a column is found by what it holds."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    @cached_property
+    def known(self) -> dict[bytes, list[int]]:
+        """Where each column stands; made once, since every head asks."""
+        found: dict[bytes, list[int]] = {}
+        for i, key in enumerate(_keys(self.values)):
+            found.setdefault(key, []).append(i)
+        return found
+
+    def places(self, wanted: np.ndarray) -> np.ndarray | None:
+        """Return where each wanted column stands; the next place where several are equal."""
+        where: list[int] = []
+        for key in _keys(wanted):
+            places = self.known.get(key)
+            if not places:
+                return None
+            following = where[-1] + 1 if where else 0
+            where.append(following if following in places else places[0])
+        return np.array(where)
+
+
+def _keys(values: np.ndarray) -> Iterator[bytes]:
+    for column in np.ascontiguousarray(values.T, np.float32):
+        yield column.tobytes()
 
 
 @dataclass
@@ -77,8 +118,8 @@ class _Call:
     """What one module with a weight matrix read and wrote, (rows, in) and (rows, out)."""
 
     module: Any
-    read: np.ndarray
-    wrote: np.ndarray
+    read: _Columns
+    wrote: _Columns
 
     def matrix(self) -> np.ndarray | None:
         """Return the weights as (in, out), or None where they don't give what was written."""
@@ -86,8 +127,9 @@ class _Call:
         bias = getattr(self.module, "bias", None)
         shift = 0.0 if bias is None else bias.detach().double().cpu().numpy()
         for matrix in (weight.T, weight):
-            if matrix.shape == (self.read.shape[1], self.wrote.shape[1]) and np.allclose(
-                self.read @ matrix + shift, self.wrote, rtol=1e-3, atol=1e-4
+            read, wrote = self.read.values, self.wrote.values
+            if matrix.shape == (read.shape[1], wrote.shape[1]) and np.allclose(
+                read @ matrix + shift, wrote, rtol=1e-3, atol=1e-4
             ):
                 return matrix
         return None
@@ -132,7 +174,7 @@ def find_circuits(module: Any, sites: list[str], ids: np.ndarray, forward: Calla
     for site in sites:
         place = site.rpartition("/")[0]
         # (batch, heads, positions, head_dim) -> (rows, heads · head_dim)
-        values, results = (recorder[f"{place}/{part}"].double() for part in _PARTS)
+        values, results = (recorder[f"{place}/{part}"].float() for part in _PARTS)
         n_heads, head_dim = results.shape[1], results.shape[3]
         found = _columns(values, [(call, call.wrote) for call in calls])
         v = _matrix(found, site)[:, found[1]].reshape(-1, values.shape[1], values.shape[3])
@@ -156,45 +198,27 @@ def _listener(calls: list[_Call], embeddings: list[Any], ids: np.ndarray) -> Cal
             if given[0].shape == ids.shape and (given[0].cpu().numpy() == ids).all():
                 embeddings.append(part)
         elif given and isinstance(result, torch.Tensor) and given[0].ndim == result.ndim > 1:
-            calls.append(_Call(part, _rows(given[0]), _rows(result)))
+            calls.append(_Call(part, _Columns(_rows(given[0])), _Columns(_rows(result))))
 
     return listen
 
 
 def _rows(values: Any) -> np.ndarray:
-    found = values.detach().double().cpu().numpy()
+    found = values.detach().float().cpu().numpy()
     return found.reshape(-1, found.shape[-1])
 
 
-def _columns(parts: Any, candidates: list[tuple[_Call, np.ndarray]]) -> tuple[_Call | None, Any]:
+def _columns(parts: Any, candidates: list[tuple[_Call, _Columns]]) -> tuple[_Call | None, Any]:
     """Return the call that has all columns of `parts` among its own, and where they stand."""
     wanted = parts.transpose(1, 2).reshape(-1, parts.shape[1] * parts.shape[3]).numpy()
     for call, columns in candidates:
-        if columns.shape[0] != wanted.shape[0] or columns.shape[1] < wanted.shape[1]:
+        n_rows, n_columns = columns.values.shape
+        if n_rows != wanted.shape[0] or n_columns < wanted.shape[1]:
             continue
-        where = _places(columns, wanted)
+        where = columns.places(wanted)
         if where is not None:
             return call, where
     return None, np.zeros(0, np.int64)
-
-
-def _places(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
-    """Return where each wanted column stands among others; the next one where several are equal."""
-    known: dict[bytes, list[int]] = {}
-    for i, column in enumerate(columns.T):
-        known.setdefault(_key(column), []).append(i)
-    where: list[int] = []
-    for column in wanted.T:
-        places = known.get(_key(column))
-        if not places:
-            return None
-        following = where[-1] + 1 if where else 0
-        where.append(following if following in places else places[0])
-    return np.array(where)
-
-
-def _key(column: np.ndarray) -> bytes:
-    return np.asarray(column, np.float32).tobytes()
 
 
 def _matrix(found: tuple[_Call | None, Any], site: str) -> np.ndarray:
@@ -212,7 +236,10 @@ def _ends(
         raise InterpError("No embedding of the model reads the token ids.")
     embedding = embeddings[0].weight.detach().double().cpu().numpy()
     for call in reversed(calls):
-        if call.wrote.shape == logits.shape and np.allclose(call.wrote, logits, atol=1e-4):
+        wrote = call.wrote.values
+        if wrote.shape == logits.shape and np.allclose(wrote, logits, atol=1e-4):
+            if call.module.weight is embeddings[0].weight:
+                return embedding, embedding.T
             matrix = call.matrix()
             if matrix is not None:
                 return embedding, matrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def heads_of_recording(
     n_resamples: int = 500,
     seed: int = 0,
     save: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> HeadTable:
     """Measure the heads of a recording, and keep the table beside it.
 
@@ -41,12 +42,14 @@ def heads_of_recording(
         Of documents, for intervals.
     save : bool
         Write ``run.results/heads.scores.….json``.
+    progress : callable, optional
+        See :func:`probes.heads.scores.score_heads`.
     """
     with interp.open(path) as recording:
         if save:
             _ = recording.fingerprint  # refuse an incomplete recording before the work
         maps = RecordedMaps(recording, sites, separators)
-        table = score_heads(maps, metrics, n_resamples, seed)
+        table = score_heads(maps, metrics, n_resamples, seed, progress)
         asked = {"sites": maps.names, "separators": separators and list(separators)}
         table.parameters = table.parameters | asked
         if save:

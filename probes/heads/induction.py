@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -95,6 +95,7 @@ def detect_induction(
     threshold: float = THRESHOLD,
     n_resamples: int = 500,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> InductionReport:
     """Score every head on fresh repetitions of random tokens (Olsson et al. 2022).
 
@@ -112,6 +113,9 @@ def detect_induction(
     threshold : float
         Of the verdict.
     n_resamples, seed : int
+    progress : callable, optional
+        Called with the documents run and the documents in all, controls included; what it raises
+        ends the work.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def detect_induction(
     chosen = plain_tokens(adapter.vocabulary) if tokens is None else tokens
     drawn = repeated_documents(chosen, n_documents, room, seed)
     run = RepeatedRun(adapter, start, drawn, sites)
-    run.go()
+    run.go(progress)
     parameters = {
         "n_documents": n_documents, "length": room, "n_tokens": len(chosen), "seed": seed,
         "threshold": threshold, "n_resamples": n_resamples,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,23 +67,30 @@ class RepeatedRun:
         self.losses = {name: [0.0, 0.0, 0] for name in ("repeated", "control")}
         self.skipped: set[str] = set()
 
-    def go(self) -> None:
+    def go(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Run the model over all documents.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the documents run and the documents in all, controls included.
 
         Raises
         ------
         InterpError
             If no site has square maps.
         """
-        for name, ids in (("control", self.drawn.control_ids), ("repeated", self.drawn.ids)):
+        runs = (("control", self.drawn.control_ids), ("repeated", self.drawn.ids))
+        done, total = 0, sum(len(ids) for _, ids in runs)
+        for name, ids in runs:
             for first in range(0, len(ids), BATCH):
                 maps = self._forward(name, ids, slice(first, first + BATCH))
                 for site, weights in maps.items():
-                    for row, document in enumerate(weights.numpy()):
-                        if name == "control":
-                            self._add_control(site, first + row, document)
-                        else:
-                            self._add(site, first + row, document, ids[first + row])
+                    for index, document in enumerate(weights.numpy(), first):
+                        self._add(name, site, index, document, ids[index])
+                done += len(ids[first : first + BATCH])
+                if progress is not None:
+                    progress(done, total)
         if not self.tallies:
             raise InterpError(
                 "No attention site of the model has as many keys as queries"
@@ -127,7 +134,13 @@ class RepeatedRun:
         totals[1] += float((found.argmax(dim=1) == actual).sum())
         totals[2] += len(row)
 
-    def _add(self, site: str, index: int, weights: np.ndarray, ids: np.ndarray) -> None:
+    def _add(self, run: str, site: str, index: int, weights: np.ndarray, ids: np.ndarray) -> None:
+        if run == "control":
+            self._add_control(site, index, weights)
+        else:
+            self._add_repeated(site, index, weights, ids)
+
+    def _add_repeated(self, site: str, index: int, weights: np.ndarray, ids: np.ndarray) -> None:
         names = head_names(site, len(weights))
         if site not in self.tallies:
             self.tallies[site] = SiteTally(_LiveSite(site, names, len(self.drawn.ids)), METRICS)
@@ -158,7 +171,8 @@ class RepeatedRun:
 
         from probes.heads.circuits import find_circuits
 
-        ids = self.with_start(self.drawn.ids[:4])
+        # Enough to tell any two columns of activations apart; all layers' are held at once.
+        ids = self.with_start(self.drawn.ids[:2, :64])
         device = next(self.adapter.module.parameters()).device
 
         def forward() -> Any:

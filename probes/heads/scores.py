@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from interp.errors import InterpError, unknown_name
@@ -31,6 +31,7 @@ def score_heads(
     metrics: Sequence[str] | None = None,
     n_resamples: int = 500,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> HeadTable:
     """Measure every head of every site over all documents.
 
@@ -44,6 +45,9 @@ def score_heads(
         Of :data:`probes.heads.site_tally.ALL_METRICS`; default: all.
     n_resamples, seed : int
         Of documents, for intervals.
+    progress : callable, optional
+        Called with the maps read and the maps in all, counting those of a site on one document
+        as one; what it raises ends the work.
 
     Returns
     -------
@@ -56,11 +60,16 @@ def score_heads(
         source = RecordedMaps(source)
     scores: list[HeadScore] = []
     warnings: list[str] = []
-    for site in source.sites():
+    sites = list(source.sites())
+    total, done = sum(site.n_documents for site in sites), 0
+    for site in sites:
         tally = SiteTally(site, names)
         for index in range(site.n_documents):
             for block in site.blocks(index):
                 tally.add(index, block)
+            done += 1
+            if progress is not None:
+                progress(done, total)
         scores += tally.scores(n_resamples, seed)
         warnings += tally.warnings()
     parameters = {"metrics": list(names), "n_resamples": n_resamples, "seed": seed}
