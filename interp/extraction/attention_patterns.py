@@ -110,9 +110,26 @@ def _reach(by_distance: np.ndarray, n_queries: int, ahead: bool = False) -> int 
     """Return the farthest distance at which there is weight, or None if only the end ends it."""
     there = np.flatnonzero(by_distance)
     farthest = int(there[-1]) if len(there) else 0
+    return farthest_of(farthest, float(by_distance[farthest]), n_queries, ahead)
+
+
+def farthest_of(farthest: int, weight: float, n_queries: int, ahead: bool = False) -> int | None:
+    """Return how far queries see, or None if only the end of the document ends it.
+
+    Parameters
+    ----------
+    farthest : int
+        The largest distance at which there is weight.
+    weight : float
+        The largest weight there.
+    n_queries : int
+        Of the document.
+    ahead : bool
+        Whether it is about keys behind the query.
+    """
     if farthest == 0:
         # No head gives the smallest weight to what follows: two queries tell.
         return 0 if ahead and n_queries > 1 else None
     if n_queries - farthest < LEAST_QUERIES:
         return None
-    return farthest if by_distance[farthest] >= LEAST_EDGE else None
+    return farthest if weight >= LEAST_EDGE else None

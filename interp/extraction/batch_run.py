@@ -4,54 +4,36 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from interp.errors import CaptureError, CorpusError, RecordingError, StorageError
-from interp.extraction.attention_batches import (
-    BatchMaps,
-    LengthsOf,
-    LoaderProbe,
-    LoaderSite,
-    batch_rows,
-    side_by_side,
-    with_units,
-)
+from interp.errors import CaptureError, RecordingError, StorageError
+from interp.extraction.attention_batches import BatchMaps
 from interp.extraction.attention_costs import kept_text
-from interp.extraction.batches import (
-    agreed_lengths,
-    aligned,
-    batch_hash,
-    checked_lengths,
-    row_lengths,
-    row_offsets,
-    run_forward,
-    to_device,
-)
+from interp.extraction.batch_assembly import assemble, finished
+from interp.extraction.batch_streams import BatchStreams
+from interp.extraction.batches import aligned, batch_hash, batch_rows, side_by_side, with_units
 from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
-from interp.extraction.engine import describe_sites, make_recorder
+from interp.extraction.engine import make_recorder
 from interp.extraction.estimate import Estimate
+from interp.extraction.given_batches import GivenBatches
+from interp.extraction.loader_probe import LoaderProbe
+from interp.extraction.loader_sites import LoaderSite
 from interp.extraction.options import Options
 from interp.extraction.parts import BatchRecord, Parts
 from interp.extraction.pipeline import StepResult, WriterThread
 from interp.extraction.progress import Display, Meter
-from interp.extraction.provenance import collect
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
-from interp.storage import RecordingPlan, RecordingWriter, StreamPlan, open_recording
-from interp.wording import kind_of, size_text
+from interp.wording import size_text
 
 if TYPE_CHECKING:
     from interp.capture import Captured, Recorder
     from interp.models import LoadedModel
-
-STREAM = "text"
-#: Rows copied at a time when the recording is assembled.
-_BLOCK = 8192
 
 
 class BatchRun:
@@ -79,44 +61,32 @@ class BatchRun:
         lengths: Callable[[Any], Any] | None = None,
         names: Callable[[Any], Sequence[str]] | None = None,
     ) -> None:
-        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Path):
-            other = "" if forward is not None else "text (a path, or a mapping of name to text) or "
-            raise CorpusError(
-                f"The corpus is {kind_of(batches)}; it must be {other}an iterable of batches, as "
-                "a DataLoader is."
-            )
         self._loaded = loaded
-        self._batches = batches
+        self._given = GivenBatches(loaded, batches, options.device, forward, lengths, names)
         self._options = options
         self._display = display
-        self._forward = forward or run_forward
-        self._lengths = lengths
-        self._names = names
         self._dtype = storage_dtype(options.dtype)
         self._folder = options.output.with_name(options.output.name + ".parts")
         self._n_documents = 0
+        self._sites: dict[str, Any] = {}
         self._maps: dict[str, LoaderSite] = {}
 
     def record(self) -> Summary:
         """Record everything and return what was done; see :func:`interp.extraction.record`."""
-        if done := self._finished():
+        if done := finished(self._folder.exists(), self._options, str(self._folder)):
             return done
         self._check_folder()
         torch.manual_seed(self._options.seed)
-        batches = iter(self._batches)
         with torch.inference_mode():
-            first = next(batches, None)
-            if first is None:
-                raise CorpusError("The corpus is empty: it gives no batch.")
-            sites, lengths = self._probe(first)
-            self._tell_estimate(sites, lengths)
-            parts = Parts(self._folder, self._parts_plan(sites))
+            first, batches = self._given.begin()
+            self._tell_estimate(self._probe(first))
+            parts = Parts(self._folder, self._parts_plan())
             meter = Meter(0, parts.n_positions, self._display.advanced)
             before = parts.n_positions
             with keeping_what_is_done(self._folder, lambda: meter.done):
                 try:
-                    self._run(parts, sites, first, batches, meter)
-                    summary = self._assemble(parts, sites, meter, before)
+                    self._run(parts, batches, meter)
+                    summary = self._assembled(parts, meter, before)
                 except Exception:
                     parts.close()
                     if not parts.records:
@@ -130,24 +100,6 @@ class BatchRun:
         parts.remove()
         return summary
 
-    def _finished(self) -> Summary | None:
-        """Return the summary of a recording that is complete already, when resuming."""
-        output = self._options.output
-        if not (self._options.resume and output.exists() and not self._folder.exists()):
-            return None
-        with open_recording(output) as recording:
-            if not recording.is_complete:
-                raise RecordingError(
-                    f"{output} is not complete and {self._folder}, where the run kept its rows, "
-                    "is gone; start anew with --overwrite."
-                )
-            stream = recording.streams[STREAM]
-            units = [site.n_units for site in recording.sites.values()]
-            return Summary(
-                output, stream.n_documents, stream.n_positions, len(units), sum(units),
-                output.stat().st_size, 0.0, 0.0, stream.n_positions,
-            )  # fmt: skip
-
     def _check_folder(self) -> None:
         if not self._folder.exists() or self._options.resume:
             return
@@ -158,49 +110,47 @@ class BatchRun:
             )
         shutil.rmtree(self._folder)
 
-    def _probe(self, batch: Any) -> tuple[dict[str, Any], np.ndarray]:
-        """Run the first batch; return the sites that fired and the lengths of its rows."""
-        maps = LoaderProbe(batch_rows(batch), self._lengths_of(batch), self._offsets_of(batch))
-        module, options = self._loaded.module, self._options
+    def _probe(self, batch: Any) -> dict[str, np.ndarray]:
+        """Run a batch, note the sites that fired; return the lengths of its rows by stream."""
+        streams, options = self._given.streams(batch), self._options
+        maps = LoaderProbe(batch_rows(batch), streams)
         with make_recorder(self._loaded, options.sites, options, maps) as recorder:
-            self._forward(module, to_device(batch, options.device))
-            captured = aligned(side_by_side(recorder.take()), self._offsets_of(batch))
+            self._given.run(batch)
+            captured = self._captured(recorder, streams)
             found = {name: site for name, site in recorder.sites.items() if name in captured}
-        sites = describe_sites(with_units(found, captured), options.dtype, STREAM)
-        self._maps = maps.sites(options, bool(sites), STREAM)
-        if sites:
-            return sites, self._row_lengths(batch, captured, sites)
-        return sites, next(iter(self._maps.values())).lengths(maps.lengths)
+        for name, site in with_units(found, captured).items():
+            shape, stream = captured[name].values.shape, streams.lead
+            if site.per == "position" and len(shape) == 3:
+                stream = streams.stream_of(name, shape[1])
+            self._sites[name] = replace(site, dtype=options.dtype, stream=stream)
+        self._maps = maps.sites(options, bool(self._sites))
+        return streams.agreed(captured, self._sites) if self._sites else maps.lengths
 
-    def _lengths_of(self, batch: Any) -> LengthsOf:
-        """Return what tells the real steps of each row of a batch while the model runs."""
+    def _captured(self, recorder: Recorder, streams: BatchStreams) -> dict[str, Captured]:
+        """Return what was recorded of a batch, heads side by side, real steps first."""
 
-        def lengths_of(n_rows: int, n_steps: int) -> np.ndarray:
-            if self._lengths is not None:
-                return checked_lengths(self._lengths(batch), n_rows, n_steps)
-            return row_lengths(batch, n_rows, n_steps, None)
+        def offsets_of(name: str, n_rows: int, n_steps: int) -> np.ndarray:
+            known = self._sites.get(name)
+            stream = streams.stream_of(name, n_steps) if known is None else known.stream
+            return streams.offsets(stream, n_rows, n_steps)
 
-        return lengths_of
+        return aligned(side_by_side(recorder.take()), offsets_of)
 
-    def _offsets_of(self, batch: Any) -> LengthsOf:
-        """Return what tells the first real step of each row of a batch."""
-        if self._lengths is not None:
-            return lambda n_rows, n_steps: np.zeros(n_rows, np.int64)
-        return partial(row_offsets, batch)
-
-    def _tell_estimate(self, sites: dict[str, Any], lengths: np.ndarray) -> None:
+    def _tell_estimate(self, lengths: Mapping[str, np.ndarray]) -> None:
         """Tell the size where the number of batches is known, and refuse a disk too small."""
-        try:
-            n_batches = len(self._batches)  # type: ignore[arg-type]
-        except TypeError:
+        n_batches = self._given.n_batches
+        if n_batches is None:
             self._display.said("The corpus does not tell its length; recording until it ends.")
             return
-        units = sum(site.n_units for site in sites.values())
-        n_positions = int(lengths.sum())
-        size = n_positions * units * np.dtype(self._options.dtype).itemsize
+        each = np.dtype(self._options.dtype).itemsize
+        size = sum(
+            site.n_units * each * int(lengths[site.stream].sum()) for site in self._sites.values()
+        )
         size = n_batches * (size + sum(known.n_bytes(lengths) for known in self._maps.values()))
+        units = sum(site.n_units for site in self._sites.values())
+        n_positions = sum(int(rows.sum()) for rows in lengths.values())
         self._display.estimated(
-            Estimate(n_batches, n_batches * n_positions, len(sites), units, size, None)
+            Estimate(n_batches, n_batches * n_positions, len(self._sites), units, size, None)
         )
         if self._options.resume:
             return
@@ -215,8 +165,11 @@ class BatchRun:
                 + ", or onto another disk."
             )
 
-    def _parts_plan(self, sites: dict[str, Any]) -> dict[str, Any]:
-        described = {name: {"n_units": s.n_units, "per": s.per} for name, s in sites.items()}
+    def _parts_plan(self) -> dict[str, Any]:
+        described = {
+            name: {"n_units": site.n_units, "per": site.per, "stream": site.stream}
+            for name, site in self._sites.items()
+        }
         plan = {
             "model": self._loaded.weights_hash,
             "dtype": self._options.dtype,
@@ -226,28 +179,19 @@ class BatchRun:
             plan["attention"] = {name: known.to_dict() for name, known in self._maps.items()}
         return plan
 
-    def _run(
-        self,
-        parts: Parts,
-        sites: dict[str, Any],
-        first: Any,
-        batches: Iterator[Any],
-        meter: Meter,
-    ) -> None:
+    def _run(self, parts: Parts, batches: Iterator[Any], meter: Meter) -> None:
         self._n_documents = parts.done_segments
-        left = self._not_yet_done(_chain(first, batches), parts)
+        left = self._not_yet_done(batches, parts)
         start = next(left, None)
         if start is None:
             return
         thread = WriterThread(parts, self._options.commit_interval_s, meter.advance)
         try:
             maps = BatchMaps(self._maps, thread.submit, self._options.nonfinite == "store")
-            asked = [*sites, *self._maps]
+            asked = [*self._sites, *self._maps]
             with make_recorder(self._loaded, asked, self._options, maps) as recorder:
-                for batch in _chain(start, left):
-                    n_rows, told = batch_rows(batch), self._lengths_of(batch)
-                    maps.begin(n_rows, told, self._offsets_of(batch), self._n_documents)
-                    self._step(batch, recorder, sites, parts, thread, maps)
+                for batch in chain([start], left):
+                    self._step(batch, recorder, parts, thread, maps)
         finally:
             thread.finish()
 
@@ -268,44 +212,31 @@ class BatchRun:
         yield from batches
 
     def _step(
-        self,
-        batch: Any,
-        recorder: Recorder,
-        sites: dict[str, Any],
-        parts: Parts,
-        thread: WriterThread,
-        maps: BatchMaps,
+        self, batch: Any, recorder: Recorder, parts: Parts, thread: WriterThread, maps: BatchMaps
     ) -> None:
-        self._forward(self._loaded.module, to_device(batch, self._options.device))
-        captured = aligned(side_by_side(recorder.take()), self._offsets_of(batch))
-        maps.end()
-        lengths = maps.lengths
-        if sites:
-            lengths = self._row_lengths(batch, captured, sites)
+        streams = self._given.streams(batch)
+        maps.begin(batch_rows(batch), streams, self._n_documents)
+        self._given.run(batch)
+        captured = self._captured(recorder, streams)
+        reach, lengths = maps.end(), maps.lengths
+        if self._sites:
+            lengths = streams.agreed(captured, self._sites)
             maps.agree(lengths)
-        assert lengths is not None
-        names = self._row_names(batch, len(lengths))
+        lengths = {name: lengths[name] for name in streams.names if name in lengths}
+        rows = lengths[next(iter(lengths))]
+        names = self._given.names(batch, len(rows), self._n_documents)
+        by_site = {name: lengths[self._sites[name].stream] for name in captured}
         values = {
-            name: self._stored(sites[name], part.values, lengths, names)
+            name: self._stored(self._sites[name], part.values, by_site[name], names)
             for name, part in captured.items()
         }
-        parts.expect(BatchRecord(batch_hash(batch), lengths.tolist(), names))
-        thread.submit(StepResult(values, lengths, self._n_documents, None))
-        self._n_documents += len(lengths)
-
-    def _row_lengths(
-        self, batch: Any, captured: Mapping[str, Captured], sites: dict[str, Any]
-    ) -> np.ndarray:
-        given = None if self._lengths is None else self._lengths(batch)
-        return agreed_lengths(batch, captured, sites, given)
-
-    def _row_names(self, batch: Any, n_rows: int) -> list[str]:
-        if self._names is None:
-            return [str(self._n_documents + row) for row in range(n_rows)]
-        names = [str(name) for name in self._names(batch)]
-        if len(names) != n_rows:
-            raise CorpusError(f"names gives {len(names)} names for a batch of {n_rows} rows.")
-        return names
+        by_stream = {name: found.tolist() for name, found in lengths.items()}
+        parts.expect(BatchRecord(batch_hash(batch), by_stream, names, reach=reach))
+        n = sum(int(found.sum()) for found in lengths.values())
+        thread.submit(
+            StepResult(values, rows, self._n_documents, None, site_lengths=by_site, n_positions=n)
+        )
+        self._n_documents += len(rows)
 
     def _stored(
         self, site: Any, values: torch.Tensor, lengths: np.ndarray, names: list[str]
@@ -324,71 +255,17 @@ class BatchRun:
             raise StorageError(overflow_message(site.name, misfit, place, self._options.dtype))
         return stored if values.ndim == 3 else stored[:, 0, :]
 
-    def _assemble(self, parts: Parts, sites: dict[str, Any], meter: Meter, before: int) -> Summary:
-        """Write the recording from the parts."""
-        output = self._options.output
-        plan = self._plan(parts, sites)
-        ours = output.exists() and self._options.resume
-        writer = (
-            RecordingWriter.resume(output, plan)
-            if ours
-            else RecordingWriter.create(output, plan, overwrite=self._options.overwrite)
-        )
-        lengths = np.diff(plan.stream[STREAM].document_start)
-        maps = [parts.maps.read(known, lengths) for known in self._maps.values()]
-        with writer:
-            for segment in range(len(plan.segments[STREAM])):
-                pieces = [next(each) for each in maps]
-                if segment < writer.done_segments:
-                    continue
-                for name in sites:
-                    writer.write(name, segment, parts.read(name, *writer.rows(name, segment)))
-                for piece in pieces:
-                    piece.write(writer)
-                writer.commit(segment + 1)
-            writer.complete()
+    def _assembled(self, parts: Parts, meter: Meter, before: int) -> Summary:
+        plan = assemble(parts, self._sites, self._maps, self._loaded, self._options)
         return Summary(
-            path=output,
+            path=self._options.output,
             n_documents=parts.done_segments,
             n_positions=parts.n_positions,
-            n_sites=len(sites),
-            n_units=sum(site.n_units for site in sites.values()),
-            size_bytes=output.stat().st_size,
+            n_sites=len(self._sites),
+            n_units=sum(site.n_units for site in self._sites.values()),
+            size_bytes=self._options.output.stat().st_size,
             duration_s=meter.elapsed_s,
             rate=meter.rate,
             n_resumed=before,
             attention=kept_text(plan.attention, 0, 0),
         )
-
-    def _plan(self, parts: Parts, sites: dict[str, Any]) -> RecordingPlan:
-        lengths = [length for record in parts.records for length in record.lengths]
-        names = [name for record in parts.records for name in record.names]
-        real = np.array(lengths, np.int64)
-        starts = {STREAM: _starts(real)}
-        for known in self._maps.values():
-            starts.setdefault(known.site.stream, _starts(known.lengths(real)))
-        # Where there are maps a segment is a document.
-        edges = starts if self._maps else {STREAM: _blocks(int(starts[STREAM][-1]))}
-        digest = batch_hash([record.hash for record in parts.records])
-        return RecordingPlan(
-            streams=[StreamPlan(name, names, start) for name, start in starts.items()],
-            sites=sites,
-            segments={name: np.stack([at[:-1], at[1:]], axis=1) for name, at in edges.items()},
-            attention={name: known.plan(real) for name, known in self._maps.items()},
-            provenance=collect(self._loaded, self._options, "batches", digest),
-            schedule={"kind": "batches"},
-            nonfinite=self._options.nonfinite,
-        )
-
-
-def _starts(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _blocks(n_positions: int) -> np.ndarray:
-    return np.append(np.arange(0, n_positions, _BLOCK), n_positions)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from interp.capture import Captured
 from interp.errors import CaptureError, CorpusError
 
 if TYPE_CHECKING:
-    from interp.capture import Captured
+    from interp.sites import SiteDescription
 
 
 def run_forward(model: torch.nn.Module, batch: Any) -> Any:
@@ -143,13 +144,7 @@ def row_lengths(batch: Any, n_rows: int, n_steps: int, captured: torch.Tensor | 
         if "attention_mask" in batch:
             mask = _mask(batch)
             if mask.shape == (n_rows, n_steps):
-                edges = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
-                if (np.count_nonzero(edges, axis=1) != 2).any():
-                    raise CorpusError(
-                        "attention_mask has a row with padding between real steps, or with nothing "
-                        "else; pad at one side, or give lengths=lambda batch: ..."
-                    )
-                return mask.sum(axis=1).astype(np.int64)
+                return as_mask(mask, "attention_mask")[0]
     return np.full(n_rows, n_steps, np.int64)
 
 
@@ -167,19 +162,82 @@ def row_offsets(batch: Any, n_rows: int, n_steps: int) -> np.ndarray:
 
 
 def aligned(
-    captured: Mapping[str, Captured], offsets_of: Callable[[int, int], np.ndarray]
+    captured: Mapping[str, Captured], offsets_of: Callable[[str, int, int], np.ndarray]
 ) -> dict[str, Captured]:
-    """Return what was captured with the real steps of each row first."""
+    """Return what was captured with the real steps of each row first.
+
+    Parameters
+    ----------
+    captured : mapping of str to Captured
+    offsets_of : callable
+        ``offsets_of(site, n_rows, n_steps)`` gives the first real step of each row, (n_rows,).
+    """
     found = {}
     for name, part in captured.items():
         values = part.values
         if values.ndim == 3 and part.lengths is None:
-            offsets = offsets_of(*values.shape[:2]).tolist()
+            offsets = offsets_of(name, *values.shape[:2]).tolist()
             if any(offsets):
                 rows = zip(values, offsets, strict=True)
                 part = replace(part, values=torch.stack([row.roll(-n, 0) for row, n in rows]))
         found[name] = part
     return found
+
+
+def side_by_side(captured: Mapping[str, Captured]) -> dict[str, Captured]:
+    """Return queries, keys, values and head outputs as (batch, steps, units of all heads)."""
+    return {
+        name: Captured(part.values.transpose(1, 2).flatten(2)) if part.values.ndim == 4 else part
+        for name, part in captured.items()
+    }
+
+
+def with_units(
+    sites: Mapping[str, SiteDescription], captured: Mapping[str, Captured]
+) -> dict[str, SiteDescription]:
+    """Return the descriptions of sites whose heads stand side by side."""
+    return {
+        name: replace(site, n_units=captured[name].values.shape[-1], per="position")
+        if site.n_heads is not None
+        else site
+        for name, site in sites.items()
+    }
+
+
+def as_mask(mask: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the real steps of each row of a mask, and the first of them, (n_rows,) int64 each.
+
+    Parameters
+    ----------
+    mask : ndarray (n_rows, n_steps) bool
+    what : str
+        What it is called, for messages.
+
+    Raises
+    ------
+    CorpusError
+        If a row is not one run of ones.
+    """
+    edges = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
+    if (np.count_nonzero(edges, axis=1) != 2).any():
+        raise CorpusError(
+            f"{what} has a row with padding between real steps, or with nothing else; pad at one "
+            "side, or give lengths=lambda batch: ..."
+        )
+    return mask.sum(axis=1).astype(np.int64), mask.argmax(axis=1).astype(np.int64)
+
+
+def batch_rows(batch: Any) -> int | None:
+    """Return the rows of a batch by its first tensor; None if it has none."""
+    if isinstance(batch, PackedSequence):
+        return int(batch.batch_sizes[0])
+    if isinstance(batch, torch.Tensor):
+        return len(batch) if batch.ndim else None
+    parts = batch.values() if isinstance(batch, Mapping) else batch
+    if isinstance(parts, str | bytes) or not hasattr(parts, "__iter__"):
+        return None
+    found = (batch_rows(part) for part in parts)
+    return next((n for n in found if n is not None), None)
 
 
 def _mask(batch: Mapping[str, Any]) -> np.ndarray:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from interp.extraction.attention_batches import LoaderSite
 from interp.extraction.attention_pieces import MapPiece
+from interp.extraction.loader_sites import Lengths, LoaderSite
 from interp.storage import schema
 from interp.storage.attention_site import FULL, TOP_P
 
@@ -57,8 +57,16 @@ class MapParts:
                 total[name] = total.get(name, 0) + size
         return total
 
-    def read(self, known: LoaderSite, lengths: np.ndarray) -> Iterator[MapPiece]:
-        """Yield what was written of one site, document by document."""
+    def read(self, known: LoaderSite, narrowed: LoaderSite, lengths: Lengths) -> Iterator[MapPiece]:
+        """Yield what was written of one site, document by document.
+
+        Parameters
+        ----------
+        known, narrowed : LoaderSite
+            As it was written, and as it is to be laid out: of what lies outside all is 0.
+        lengths : mapping of str to ndarray (n_documents,)
+            By stream.
+        """
         site = known.site
         n_heads = site.n_heads or 0
         at: dict[str, int] = {}
@@ -72,11 +80,13 @@ class MapParts:
                 self._folder / self._name(site.name, part), dtype, count, offset=offset
             )
 
-        for segment, n in enumerate(known.lengths(lengths).tolist()):
+        for segment, (n, n_keys) in enumerate(known.documents(lengths)):
             weights, edges = None, {}
             if site.form == FULL:
-                size = int(np.diff(known.ranges(n), axis=1).sum())
+                size = int(np.diff(known.ranges(n, n_keys), axis=1).sum())
                 weights = take(schema.WEIGHTS, site.dtype, n_heads * size).reshape(n_heads, size)
+                if narrowed is not known:
+                    weights = narrowed.kept_of(weights, known, n)
             elif site.form == TOP_P:
                 kept = take(schema.KEPT, "<u4", n * n_heads).reshape(n, n_heads)
                 mass = take(schema.KEPT_MASS, "<f4", n * n_heads).reshape(n, n_heads)

@@ -27,7 +27,7 @@ from interp.storage.rawio import open_locked
 
 _PLAN = "plan.json"
 _LOG = "log.jsonl"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,26 @@ class BatchRecord:
     ----------
     hash : str
         Of what the batch held.
-    lengths : list of int
-        Positions of each of its rows.
+    lengths : dict of str to list of int
+        Positions of each of its rows, by stream.
     names : list of str
         Document name of each row.
     sizes : dict of str to int
         Bytes that it added to each file of attention.
+    reach : dict of str to list
+        How far the queries of attention sites looked; see :class:`interp.extraction.reach.Reach`.
     """
 
     hash: str
-    lengths: list[int]
+    lengths: dict[str, list[int]]
     names: list[str]
     sizes: dict[str, int] = field(default_factory=dict)
+    reach: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Documents of the batch."""
+        return len(self.names)
 
 
 class Parts:
@@ -62,8 +70,9 @@ class Parts:
     folder : Path
         Created where it does not exist.
     plan : dict
-        What a resumed run must find unchanged (JSON), with ``"sites"``: n_units and ``per`` of
-        each site by name, and ``"dtype"``; and ``"attention"``, the attention sites by name.
+        What a resumed run must find unchanged (JSON), with ``"sites"``: n_units, ``per`` and
+        stream of each site by name, and ``"dtype"``; and ``"attention"``, the attention sites by
+        name.
 
     Raises
     ------
@@ -88,12 +97,20 @@ class Parts:
             os.close(self._lock)
             raise
         self._pending: deque[BatchRecord] = deque()
-        self.done_segments = sum(len(record.lengths) for record in self.records)
+        self.done_segments = sum(record.n_rows for record in self.records)
 
     @property
     def n_positions(self) -> int:
-        """Positions of all batches in the log."""
-        return sum(sum(record.lengths) for record in self.records)
+        """Positions of all batches in the log, in all streams."""
+        return sum(int(found.sum()) for found in self.lengths().values())
+
+    def lengths(self) -> dict[str, np.ndarray]:
+        """Return the positions of each document in the log, by stream."""
+        streams = self.records[0].lengths if self.records else ()
+        return {
+            stream: np.array([n for r in self.records for n in r.lengths[stream]], np.int64)
+            for stream in streams
+        }
 
     def file(self, site: str) -> Path:
         """Return the part file of a site."""
@@ -143,11 +160,11 @@ class Parts:
             file.flush()
             os.fsync(file.fileno())
         done = self.done_segments
-        while self._pending and done + len(self._pending[0].lengths) <= done_segments:
+        while self._pending and done + self._pending[0].n_rows <= done_segments:
             record = self._pending.popleft()
-            rows = range(done, done + len(record.lengths))
+            rows = range(done, done + record.n_rows)
             record = replace(record, sizes=self.maps.take_sizes(rows))
-            done += len(record.lengths)
+            done += record.n_rows
             self.records.append(record)
             self._log.write(json.dumps(record.__dict__) + "\n")
         self._log.flush()
@@ -207,11 +224,14 @@ class Parts:
         return [BatchRecord(**json.loads(line)) for line in whole.splitlines()]
 
     def _cut(self) -> None:
-        rows = {"position": self.n_positions, "call": sum(len(r.lengths) for r in self.records)}
-        sizes = {
-            self.file(site): rows[described["per"]] * described["n_units"] * self._dtype.itemsize
-            for site, described in self._sites.items()
-        }
+        n_documents = sum(record.n_rows for record in self.records)
+        positions = {stream: int(found.sum()) for stream, found in self.lengths().items()}
+        sizes = {}
+        for site, described in self._sites.items():
+            rows = positions.get(described["stream"], 0)
+            if described["per"] == "call":
+                rows = n_documents
+            sizes[self.file(site)] = rows * described["n_units"] * self._dtype.itemsize
         for path in self.folder.glob("attention*.bin"):
             sizes[path] = sum(record.sizes.get(path.name, 0) for record in self.records)
         for path, size in sizes.items():

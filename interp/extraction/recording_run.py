@@ -124,7 +124,9 @@ def record(
         ``forward(model, batch)`` runs the model on a batch; its result is ignored.
     lengths : callable, optional
         ``lengths(batch)`` gives the real steps of each row; see
-        :func:`interp.extraction.batches.row_lengths` for what is read off by itself.
+        :func:`interp.extraction.batches.row_lengths` for what is read off by itself. For an
+        encoder–decoder it gives a mapping of ``"source"`` and ``"target"`` to lengths (rows,) or
+        masks (rows, steps); see :mod:`interp.extraction.batch_streams` for what is read off.
     names : callable, optional
         ``names(batch)`` gives a name for each row; rows are numbered by default.
     steps, batch_first

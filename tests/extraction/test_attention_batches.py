@@ -219,3 +219,72 @@ def test_batch_size_and_side_of_padding_change_nothing(llama, lengths, batch_siz
                 for document in range(len(lengths) if form == "full" else 0):
                     maps = found.attention(site, document)
                     np.testing.assert_allclose(maps, alone.attention(site, document), atol=1e-6)
+
+
+class Sliding(nn.Module):
+    """Causal attention that looks back a few positions, or to both sides."""
+
+    def __init__(self, before, behind):
+        super().__init__()
+        self.before, self.behind, self.qkv = before, behind, nn.Linear(8, 24)
+
+    def forward(self, x):
+        query, key, value = self.qkv(x)[:, None].chunk(3, -1)
+        apart = torch.arange(x.shape[1])[None] - torch.arange(x.shape[1])[:, None]
+        seen = (apart >= -self.before) & (apart <= self.behind)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        return x + mixed[:, 0]
+
+
+@pytest.mark.parametrize("form", ["full", "top-p:0.9", "stats"])
+@pytest.mark.parametrize("lengths", [(1, 2, 12, 3), (3, 12, 9), (12, 3)])
+def test_a_short_first_batch_does_not_decide_the_layout(tmp_path, form, lengths):
+    torch.manual_seed(0)
+    model = nn.Sequential(Sliding(3, 0), Sliding(2, 2), Sliding(20, 0)).eval()
+    batches = [torch.randn(2, n, 8) for n in lengths]
+    options = {"sites": "**/attention", "attention": form, "attention_dtype": "float32"}
+    interp.record(model, batches, tmp_path / "a.h5", commit_interval_s=0.0, **options)
+    with interp.open(tmp_path / "a.h5") as recording:
+        assert recording.verify().ok
+        sites = list(recording.attention_sites.values())
+        assert [site.keys for site in sites] == ["window:4", "window:3:2", "causal"]
+        for site, before, behind in zip(sites, (3, 2, 20), (0, 2, 0), strict=True):
+            for document in range(2 * len(lengths)):
+                n = lengths[document // 2]
+                at = np.arange(n)
+                expected = np.maximum(at - before, 0), np.minimum(at + behind + 1, n)
+                found = recording.key_range(site.name, document)
+                assert (found == np.stack(expected, 1)).all()
+                if form == "stats":
+                    continue
+                with torch.no_grad(), interp.Recorder(model, sites=site.name) as recorder:
+                    model(batches[document // 2])
+                maps = recorder[site.name][document % 2].numpy()
+                kept = recording.attention(site.name, document)
+                if form == "full":
+                    np.testing.assert_allclose(kept, maps, atol=1e-6)
+                np.testing.assert_allclose(kept[kept > 0], maps[kept > 0], atol=1e-6)
+
+
+def test_a_run_that_is_continued_narrows_by_all_batches(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(Sliding(3, 0)).eval()
+    batches = [torch.randn(2, n, 8) for n in (2, 12, 3, 5)]
+    options = {"sites": "**/attention", "commit_interval_s": 0.0}
+    calls = iter(range(3))
+
+    def stopping(model, batch):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return model(batch)
+
+    with pytest.raises(Interrupted):
+        interp.record(model, batches, tmp_path / "a.h5", forward=stopping, **options)
+    interp.record(model, batches, tmp_path / "a.h5", resume=True, **options)
+    interp.record(model, batches, tmp_path / "b.h5", **options)
+    with interp.open(tmp_path / "a.h5") as found, interp.open(tmp_path / "b.h5") as whole:
+        assert found.attention_sites["0/attention"].keys == "window:4"
+        assert found.fingerprint == whole.fingerprint
+    interp.record(model, batches, tmp_path / "c.h5", attention_keys="all", **options)
+    with interp.open(tmp_path / "c.h5") as every:
+        assert every.attention_sites["0/attention"].keys == "document"
