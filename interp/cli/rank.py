@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from interp.cli import options as shared
+from interp.cli.progress import progress_of
 
 
 def rank(
@@ -73,7 +74,7 @@ def rank(
     rankings = rank_recording(
         recording, concept, save, sites=sites, by=by, n_best=best, curve=sizes,
         n_resamples=resamples, n_swaps=swaps, skip_missing=skip_missing, without=without or (),
-        seed=seed,
+        seed=seed, progress=progress_of("units"),
     )  # fmt: skip
     for ranking in rankings:
         for warning in ranking.warnings:

@@ -33,8 +33,10 @@ def row_shape(name: str, rows: MapRows, weights: np.ndarray) -> np.ndarray:
     if name == "distance":
         return rows.sums(weights * rows.distance)
     entropy = -rows.sums(xlogy(weights, weights))
-    if name == "entropy":
-        return entropy
+    return entropy if name == "entropy" else _relative(entropy, rows)
+
+
+def _relative(entropy: np.ndarray, rows: MapRows) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         return entropy / np.log(rows.n_visible)
 
@@ -115,6 +117,8 @@ def measure_rows(
         target = targets.get(name)
         if isinstance(target, Targets):
             found[name] = mass_on(target, rows, weights)
+        elif name == "relative_entropy" and "entropy" in found:
+            found[name] = _relative(found["entropy"], rows)
         elif target is None and (name != "distance" or rows.same_stream):
             found[name] = row_shape(name, rows, weights)
     return found

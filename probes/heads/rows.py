@@ -77,14 +77,18 @@ class MapRows:
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum of values (n_weights,) in each row, (n_queries,) float64."""
-        return np.bincount(self.row, weights, minlength=self.n_queries)
+        return self._reduced(np.add, np.asarray(weights, np.float64))
 
     def maxima(self, weights: np.ndarray) -> np.ndarray:
         """Return the largest value of each row, (n_queries,) float64; 0 for a row without one."""
+        return self._reduced(np.maximum, weights)
+
+    def _reduced(self, function: np.ufunc, weights: np.ndarray) -> np.ndarray:
+        # A row's weights stand together: several times as fast as adding them up by row number.
         found = np.zeros(self.n_queries)
         filled = np.diff(self.row_start) > 0
         if filled.any():
-            found[filled] = np.maximum.reduceat(weights, self.row_start[:-1][filled])
+            found[filled] = function.reduceat(weights, self.row_start[:-1][filled])
         return found
 
 
