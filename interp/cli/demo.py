@@ -8,7 +8,7 @@ import typer
 
 
 def demo(
-    port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     llm: Annotated[
         bool, typer.Option("--llm", help="The heads of SmolLM2-135M; needs its package.")

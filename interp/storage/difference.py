@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import h5py
@@ -83,7 +84,7 @@ def _attention_difference(file: h5py.File, plan: RecordingPlan) -> str:
                 shown = what.removesuffix("_text")
                 return f"{shown} of {name} was {getattr(found, what)}, now {getattr(wanted, what)}."
         if found != wanted:
-            return f"{name} was {found}, now {wanted}."
+            return f"in {name}{_change(asdict(found), asdict(wanted))}"
     return "their key ranges, statistics or order have changed."
 
 
@@ -96,5 +97,5 @@ def _site_difference(file: h5py.File, plan: RecordingPlan) -> str:
     for name in asked:
         found, wanted = read_site(file, name), plan.sites[name]
         if found != wanted:
-            return f"{name} was {found}, now {wanted}."
+            return f"in {name}{_change(asdict(found), asdict(wanted))}"
     return "they come in another order."

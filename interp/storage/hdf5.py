@@ -84,7 +84,7 @@ def open_recording_file(path: Path) -> ReadOnlyFile:
     RecordingError
         If it is missing, cut off, damaged, no recording, or of a newer format.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # also where no file could be called so
         files = sorted(path.parent.glob("*.h5")) if path.parent.is_dir() else []
         near = [file.name for file in files if not file.name.endswith(".view.h5")]
         there = f" In {path.parent} there is: {', '.join(near[:5])}." if near else ""

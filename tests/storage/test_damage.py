@@ -28,6 +28,8 @@ def path(tmp_path_factory):
 
 def test_missing(tmp_path, path):
     assert "There is no recording" in message(RecordingError, lambda: interp.open("nope.h5"))
+    for name in ("x" * 400, "a\0b"):
+        assert "There is no recording" in message(RecordingError, lambda n=name: interp.open(n))
     near = message(RecordingError, lambda: interp.open(path.parent / "rum.h5"))
     assert "there is: run.h5" in near
 

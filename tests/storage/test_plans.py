@@ -47,7 +47,7 @@ def test_resuming_something_else_says_what_differs(tmp_path):
         ({"schedule": {"batch_size": 8, "window": 7}}, "batch_size was 4, now 8"),
         ({"sites": fewer}, "it records lstm/l0/cell, which is not asked for"),
         ({"sites": new}, "x/output is asked for, but not in the recording"),
-        ({"sites": wider}, "dtype='float64'"),
+        ({"sites": wider}, "in lstm/l0/cell: dtype was 'float32', now 'float64'."),
         ({"sites": dict(reversed(sites.items()))}, "another order"),
         ({"segments": cut(26, 6)}, "the segments differ"),
         ({"predictions": PredictionPlan("text", "next", 4)}, "the predictions differ"),
