@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.sources.described import Described
 from dashboard.sources.protocol import AnnotationInfo, PredictionRows, SiteInfo, StreamInfo
 
 
-class MemorySource:
+class MemorySource(Described):
     """One stream of documents with arrays per site.
 
     Parameters
@@ -89,14 +90,6 @@ class MemorySource:
         }
         digest = hashlib.sha256(repr((name, sorted(self._values), start.tolist()[:1000])).encode())
         self.fingerprint = digest.hexdigest()[:16]
-
-    @property
-    def sites(self) -> Mapping[str, SiteInfo]:
-        return self._sites
-
-    @property
-    def streams(self) -> Mapping[str, StreamInfo]:
-        return self._streams
 
     @property
     def annotations(self) -> Mapping[str, AnnotationInfo]:

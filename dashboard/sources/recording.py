@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import interp
+from dashboard.sources.described import Described
 from dashboard.sources.protocol import AnnotationInfo, PredictionRows, SiteInfo, StreamInfo
 from dashboard.sources.recorded_attention import RecordedAttention
 
@@ -33,7 +34,7 @@ def bundled_card(model: Any) -> dict[str, Any] | None:
     return card if card.get("weights_hash") == model.get("weights_hash") else None
 
 
-class RecordingSource(RecordedAttention):
+class RecordingSource(Described, RecordedAttention):
     """The views' way into a recording.
 
     Parameters
@@ -82,14 +83,6 @@ class RecordingSource(RecordedAttention):
         if self._recording.is_complete:
             return self._recording.fingerprint[:16]
         return f"incomplete-{self._recording.done_segments}"
-
-    @property
-    def sites(self) -> Mapping[str, SiteInfo]:
-        return self._sites
-
-    @property
-    def streams(self) -> Mapping[str, StreamInfo]:
-        return self._streams
 
     @property
     def annotations(self) -> Mapping[str, AnnotationInfo]:
