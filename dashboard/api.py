@@ -221,7 +221,8 @@ def blueprint(library: Library, more: Iterable[Mapping[str, Handler]] = ()) -> B
             return json_answer({"error": str(error)}, 422)
         except Exception as error:  # The page shows it; the log has the traceback.
             log.exception("%s of %s failed", what, key)
-            return json_answer({"error": f"{type(error).__name__}: {error}"}, 500)
+            message = f"Answering {what!r} failed with {type(error).__name__}: {error}"
+            return json_answer({"error": message}, 500)
         # The fingerprint in the query makes a changed recording another address.
         kept = "private, max-age=3600" if "v" in arguments else "no-store"
         response.headers["Cache-Control"] = kept

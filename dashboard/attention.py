@@ -1,4 +1,4 @@
-"""What the attention views send: thumbnails, maps, and what a head does in the window in sight.
+"""What the attention views send: thumbnails, maps, the steps of a score.
 
 Pure functions from arrays to arrays and bytes. Weights lie in [0, 1]; where one byte must do, it
 holds the square root, so that a weight of 1/1000 is still told from none.
@@ -11,9 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-
-METRICS = ("entropy", "first", "previous", "same", "distance", "largest")
-"""What the grid can be sorted and coloured by: of every head, in the window in sight."""
 
 
 def roots(weights: np.ndarray) -> np.ndarray:
@@ -41,59 +38,19 @@ def shrink(weights: np.ndarray, size: int) -> np.ndarray:
     return weights
 
 
-def head_metrics(
-    weights: np.ndarray, keys_first: int, queries_first: int, is_cross: bool = False
-) -> dict[str, float]:
-    """Return what one head does in a window, as means over its rows.
+def patch_names(rectangles: np.ndarray) -> list[str]:
+    """Return a name of each position of an image: ``"row,column"``, or ``"[class]"``.
 
-    Parameters
-    ----------
-    weights : array (n_queries, n_keys)
-        In [0, 1]. A row whose weights do not reach 1 attends outside the window as well.
-    keys_first, queries_first : int
-        Position in the document of the first key and the first query.
-    is_cross : bool
-        Whether queries and keys stand on different streams: then no key is the position before.
-
-    Returns
-    -------
-    dict
-        ``entropy``: of the row, divided by the logarithm of the number of keys with any weight
-        (0 to 1, 0 where there is one key); ``first``: weight on the window's first key;
-        ``previous`` and ``same``: on the position before, and itself; ``distance``: mean
-        number of positions between query and key; ``largest``: the largest weight. NaN where
-        no row has any weight, or a measure means nothing.
+    `rectangles` is (n, 4) left, top, right, bottom; what has no place in the image is empty.
     """
-    total = weights.sum(1, dtype=np.float64)
-    kept = total > 1e-6
-    if not kept.any():
-        return dict.fromkeys(METRICS, float("nan"))
-    rows, total = weights[kept], total[kept]
-    visible = np.maximum((rows > 0).sum(1), 1)
-    # Of the row divided by its sum s: ln s - (Σ w ln w) / s.
-    plogp = (rows * np.log(np.maximum(rows, np.float32(1e-30)))).sum(1, dtype=np.float64)
-    nats = np.log(total) - plogp / total
-    entropy = np.divide(nats, np.log(visible), out=np.zeros(len(rows)), where=visible > 1)
-    queries = queries_first + np.flatnonzero(kept)
-    keys = keys_first + np.arange(weights.shape[1])
-    apart = np.abs(queries[:, None] - keys[None, :]).astype(np.float32)
-    found = {
-        "entropy": float(entropy.mean()),
-        "first": float(rows[:, 0].mean(dtype=np.float64)),
-        "previous": _on_offset(rows, queries - 1 - keys_first),
-        "same": _on_offset(rows, queries - keys_first),
-        "distance": float((np.einsum("qk,qk->q", rows, apart) / total).mean()),
-        "largest": float(rows.max(1).mean(dtype=np.float64)),
-    }
-    return (
-        found | dict.fromkeys(("previous", "same", "distance"), float("nan")) if is_cross else found
-    )
-
-
-def _on_offset(rows: np.ndarray, columns: np.ndarray) -> float:
-    """Return the mean weight on one column per row, over the rows whose column is in sight."""
-    inside = np.flatnonzero((columns >= 0) & (columns < rows.shape[1]))
-    return float(rows[inside, columns[inside]].mean()) if len(inside) else float("nan")
+    has_place = rectangles[:, 2] > rectangles[:, 0]
+    tops, lefts = (np.unique(rectangles[has_place, axis]) for axis in (1, 0))
+    row = np.searchsorted(tops, rectangles[:, 1]) + 1
+    column = np.searchsorted(lefts, rectangles[:, 0]) + 1
+    return [
+        f"{row[i]},{column[i]}" if has_place[i] else "[class]" if i == 0 else f"token {i}"
+        for i in range(len(rectangles))
+    ]
 
 
 def pack(header: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> bytes:

@@ -100,7 +100,8 @@ class Job:
             self.state, self.error = "failed", str(error)
         except Exception as error:  # The page shows it; the log has the traceback.
             log.exception("%s failed", self.title)
-            self.state, self.error = "failed", f"{type(error).__name__}: {error}"
+            self.state = "failed"
+            self.error = f"The search failed with {type(error).__name__}: {error}"
         finally:
             self.seconds = time.monotonic() - self.started
 

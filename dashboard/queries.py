@@ -35,17 +35,19 @@ class Query:
             return default
         # Python's int() would also take "1_000", " 7" and other digits than ASCII's.
         if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 18:
-            raise QueryError(f"{name} must be a whole number, not {text[:40]!r}.")
+            raise QueryError(f"The argument {name!r} must be a whole number, not {text[:40]!r}.")
         value = int(text)
         if not low <= value <= high:
-            raise QueryError(f"{name} must lie in {low} to {high}, not {value}.")
+            raise QueryError(f"The argument {name!r} must lie in {low} to {high}, not {value}.")
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         """Return one of the allowed words; the first is the default."""
         text = self.arguments.get(name, allowed[0])
         if text not in allowed:
-            raise QueryError(f"{name} must be one of {', '.join(allowed)}, not {text[:40]!r}.")
+            raise QueryError(
+                f"The argument {name!r} must be one of {', '.join(allowed)}, not {text[:40]!r}."
+            )
         return text
 
     def site(self, name: str | None = None) -> SiteInfo:
@@ -76,10 +78,12 @@ class Query:
         for piece in text.split(","):
             low, dash, high = piece.partition("-")
             if not low.isdecimal() or (dash and not high.isdecimal()) or len(piece) > 30:
-                raise QueryError(f"{name} must look like 0-5,9, not {text[:60]!r}.")
+                raise QueryError(f"The argument {name!r} must look like 0-5,9, not {text[:60]!r}.")
             first, last = int(low), int(high or low)
             if not first <= last < site.n_units or len(units) + last - first >= most:
-                raise QueryError(f"{name}: {piece} is not within 0 to {site.n_units - 1}.")
+                raise QueryError(
+                    f"Units {piece} are not within 0 to {site.n_units - 1}, those of {site.name}."
+                )
             units.extend(range(first, last + 1))
         return units
 

@@ -34,6 +34,7 @@ SCRIPTS = [
     "attention_math.js",
     "canvas_view.js",
     "attention_data.js",
+    "attention_places.js",
     "head_grid.js",
     "head_matrix.js",
     "head_lines.js",

@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * What the attention page shows and where its numbers come from: the keys of the address, the window of
- * the document in sight, thumbnails and maps, each loaded once and kept for a while.
+ * What the attention page shows and where its numbers come from: the keys of the address, thumbnails and
+ * maps, each loaded once and kept for a while. Which window of which document: attention_places.js.
  *
  * @typedef {{name: string, module: string, nHeads: number, stream: string, keyStream: string, form: string, mass: number|null, hasVectors: boolean}} AttentionSite
- * @typedef {{document: number, nDocuments: number, name: string, first: number, length: number, start: number, tokens: string[], special: number[]}} Place
+ * @typedef {{document: number, nDocuments: number, name: string, first: number, length: number, start: number, tokens: string[], special: number[], written: number[], stream: string}} Place
  * @typedef {{queries: number, keys: number, weights: Float32Array}} HeadMap
  */
 (function () {
@@ -16,14 +16,14 @@
   const { kinds } = interp.urlState;
   const { oneOf } = kinds;
 
-  const METRICS = ['entropy', 'first', 'previous', 'same', 'distance', 'largest'];
+  const METRICS = ['relative_entropy', 'first', 'previous', 'self', 'distance', 'confidence'];
   const LOOKS = ['matrix', 'lines', 'graph', 'query', 'steps', 'patches'];
 
   interp.addState(
     {
       asite: { ...kinds.TEXT, initial: null }, // attention site
       head: { ...kinds.WHOLE, initial: null },
-      look: { ...oneOf(LOOKS), initial: 'matrix' },
+      look: { ...oneOf(LOOKS), initial: null }, // null: the image where heads look at one, else the matrix
       tokens: { ...kinds.WHOLE, initial: 128 }, // positions in the window
       from: { ...kinds.WHOLE, initial: null }, // first of them in the document; null: where `pos` is
       key: { ...kinds.WHOLE, initial: null }, // pinned key, in the key stream
@@ -37,8 +37,9 @@
     },
     {
       attention: null, // {sites, stored, imageStreams} of the open recording
-      place: null, // window of the queries
-      keyPlace: null, // window of the keys: the same one, but for cross-attention
+      places: null, // {document, stream, asked, of: {stream: Place}}: the window of each stream of the document
+      place: null, // that of the shown head's queries
+      keyPlace: null, // and that of its keys: the same one, but for cross-attention
       headGrid: null, // {heads, pixels} thumbnails of the window
       hoverHead: null, // {site, head}: a preview
       hoverCell: null, // {query, key, weight}, positions within the window
@@ -65,6 +66,16 @@
     return token in signs ? signs[/** @type {' '} */ (token)] : interp.visible(token);
   }
 
+  /** The form in which the head is shown. */
+  function look() {
+    const { look: chosen, attention } = selection.get();
+    if (chosen !== null) return chosen;
+    return attention && attention.sites.length && attention.sites.every(looksAtImage) ? 'patches' : 'matrix';
+  }
+
+  /** Whether a head's keys are patches of an image. @param {AttentionSite} site */
+  const looksAtImage = (site) => selection.get().attention.imageStreams.includes(site.keyStream);
+
   const isOpen = () => selection.get().view === 'attention' && !!selection.get().about;
   const maps = new LruMap(400);
   const layers = new LruMap(6);
@@ -75,6 +86,9 @@
     return (attention && attention.sites.find((/** @type {AttentionSite} */ site) => site.name === name)) || null;
   }
 
+  /** Sites whose maps were recorded, in the model's order: their place in it is the layer's number on the page. */
+  const sitesWithMaps = () => (selection.get().attention ? selection.get().attention.sites : []).filter((/** @type {AttentionSite} */ site) => site.form !== 'stats');
+
   /** The head that is shown: a previewed one before the chosen one. @returns {{site: AttentionSite, head: number}|null} */
   function shownHead() {
     const { hoverHead, asite, head } = selection.get();
@@ -83,14 +97,21 @@
     return site && chosen.head !== null && chosen.head < site.nHeads ? { site, head: chosen.head } : null;
   }
 
-  /** Arguments of the window in sight, null before it is known. */
-  function windowArguments(/** @type {AttentionSite} */ site) {
-    const { about, place, keyPlace } = selection.get();
-    const keys = site.stream === site.keyStream ? place : keyPlace;
-    if (!place || !keys) return null;
-    const cross = site.stream === site.keyStream ? {} : { keystart: keys.start, keyn: Math.max(1, keys.tokens.length) };
-    return { document: place.document, start: place.start, n: Math.max(1, place.tokens.length), ...cross, v: about.fingerprint };
+  /** Arguments of the window in sight of some streams, null before it is known. @param {string[]} streams */
+  function windowArguments(streams) {
+    const { about, places } = selection.get();
+    if (!places || streams.some((name) => !places.of[name])) return null;
+    /** @type {Record<string, any>} */
+    const found = { document: places.document };
+    for (const name of streams) {
+      const { start, tokens } = places.of[name];
+      Object.assign(found, { [`start:${name}`]: start, [`n:${name}`]: Math.max(1, tokens.length) });
+    }
+    return { ...found, v: about.fingerprint };
   }
+
+  /** Streams that a head reads. @param {AttentionSite} site */
+  const streamsOf = (site) => [...new Set([site.stream, site.keyStream])];
 
   /** Load something once; `again` is told when it has come. */
   function once(/** @type {any} */ cache, /** @type {string} */ key, /** @type {() => Promise<any>} */ load) {
@@ -111,7 +132,7 @@
 
   /** One head's map in the window in sight; null while it is on its way. @returns {HeadMap|null} */
   function mapOf(/** @type {AttentionSite} */ site, /** @type {number} */ head) {
-    const asked = windowArguments(site);
+    const asked = windowArguments(streamsOf(site));
     const { about } = selection.get();
     if (!asked || site.form === 'stats') return null;
     const parameters = { site: site.name, head, ...asked };
@@ -123,12 +144,21 @@
     });
   }
 
-  /** Every head of every layer, for the graph: `{sites, n, start, maps}`. */
-  function layersInSight() {
-    const { about, place, attention } = selection.get();
-    if (!place || !attention) return null;
+  /** The stream whose self-attention the graph follows: the shown head's own, else its queries', else the first; null without any. */
+  function graphStream() {
+    const { attention } = selection.get();
     const shown = shownHead();
-    const stream = shown && shown.site.stream === shown.site.keyStream ? shown.site.stream : null;
+    const found = attention ? attention.sites.filter((/** @type {AttentionSite} */ site) => site.stream === site.keyStream && site.form !== 'stats') : [];
+    if (!found.length) return null;
+    return shown && found.some((/** @type {AttentionSite} */ site) => site.stream === shown.site.stream) ? shown.site.stream : found[0].stream;
+  }
+
+  /** Every head of every layer, for the graph: `{sites, n, start, stream}`. */
+  function layersInSight() {
+    const { about, places, attention } = selection.get();
+    const stream = graphStream();
+    if (!places || !attention || stream === null || !places.of[stream]) return null;
+    const place = places.of[stream];
     const parameters = { stream, document: place.document, start: place.start, n: Math.min(64, Math.max(1, place.tokens.length)), v: about.fingerprint };
     return once(layers, `${about.key}|${JSON.stringify(parameters)}`, async () => {
       const buffer = await getBuffer(`${about.key}/attention_layers`, parameters);
@@ -140,19 +170,32 @@
         at += 2 * size * site.nHeads;
         return { ...site, maps: found };
       });
-      return { sites, n: header.n, start: header.start };
+      return { sites, n: header.n, start: header.start, stream };
     });
   }
 
   /** The steps from query and keys to one row of weights. */
   function queryKey(/** @type {AttentionSite} */ site, /** @type {number} */ head, /** @type {number} */ query) {
     const { about } = selection.get();
-    const asked = windowArguments(site);
+    const asked = windowArguments(streamsOf(site));
     if (!asked) return null;
     const parameters = { site: site.name, head, query, ...asked };
     return once(maps, `${about.key}|steps|${JSON.stringify(parameters)}`, () => getJson(`${about.key}/query_key`, parameters));
   }
 
+  /** What heads are sorted by, if this recording has it. @param {string[]} stored @param {boolean} isAsked by the address */
+  function settleMeasures(stored, isAsked) {
+    for (const key of ['order', 'tint']) {
+      const measure = selection.get()[key];
+      const isKnown = ['model', 'none', ...METRICS, ...stored.map((name) => `all ${name}`)].includes(measure);
+      if (isKnown) continue;
+      if (isAsked) selection.report(`This recording has no measure of heads “${measure.replace(/^all /, '')}”.`);
+      selection.set({ [key]: interp.urlState.KEYS[key].initial });
+    }
+  }
+
+  /** @type {boolean|null} whether the recording before showed images */
+  let wasImage = null;
   let askedSites = '';
   function loadSites() {
     if (!isOpen()) return;
@@ -160,60 +203,39 @@
     const wanted = `${about.key}|${about.fingerprint}`;
     if (askedSites === wanted) return;
     askedSites = wanted;
-    selection.set({ attention: null, place: null, keyPlace: null, headGrid: null, hoverHead: null, hoverCell: null });
+    selection.set({ attention: null, places: null, place: null, keyPlace: null, headGrid: null, hoverHead: null, hoverCell: null });
     guarded(async () => {
       const attention = await getJson(`${about.key}/attention_sites`, { v: about.fingerprint });
-      if (askedSites === wanted) selection.set({ attention });
+      if (askedSites !== wanted) return;
+      const isImage = attention.imageStreams.length > 0;
+      // How the heads of a text were shown is no way to show those of an image, and the reverse.
+      if (wasImage !== null && wasImage !== isImage) selection.set({ look: null });
+      settleMeasures(attention.stored, wasImage === null);
+      wasImage = isImage;
+      selection.set({ attention });
       settleHead();
-      loadPlace();
     });
   }
 
   /** Settle site and head so that each exists. */
   function settleHead() {
-    const { attention, asite, head } = selection.get();
+    const { attention, asite, head, pos, at } = selection.get();
     if (!attention || !attention.sites.length) return;
     const named = siteNamed(asite);
     if (asite !== null && !named) selection.report(`This recording has no attention site “${asite}”.`);
-    const site = named || attention.sites[0];
+    // A position of the text, chosen before, is shown on heads that read this text.
+    const text = selection.stream();
+    const near = text && (pos !== null || at !== null) && attention.sites.find((/** @type {AttentionSite} */ s) => s.stream === text.name);
+    const site = named || near || attention.sites[0];
     if (head !== null && head >= site.nHeads) selection.report(`Head ${head} does not exist: ${site.name} has heads 0 to ${site.nHeads - 1}.`);
     selection.set({ asite: site.name, head: Math.min(head === null ? 0 : head, site.nHeads - 1) });
   }
 
-  let askedPlace = '';
-  function loadPlace() {
-    const { about, attention, asite, pos, at, doc, from, tokens, place } = selection.get();
-    const site = siteNamed(asite);
-    if (!isOpen() || !attention || !site) return;
-    const n = Math.max(1, Math.min(1024, tokens));
-    const isInside = place && place.stream === site.stream && place.asked === n && from === place.askedFrom
-      && (pos === null ? doc === null || doc === place.document : pos >= place.first + place.start && pos < place.first + place.start + place.tokens.length);
-    if (isInside && (site.keyStream === site.stream || selection.get().keyPlace)) return;
-    const position = pos !== null ? pos : doc === null ? at : null;
-    const parameters = { stream: site.stream, position, document: doc, start: from, n, v: about.fingerprint };
-    const wanted = JSON.stringify({ ...parameters, keyStream: site.keyStream, key: about.key });
-    if (askedPlace === wanted) return;
-    askedPlace = wanted;
-    guarded(async () => {
-      const found = await getJson(`${about.key}/place`, parameters);
-      const isCross = site.keyStream !== site.stream;
-      const keys = isCross ? await getJson(`${about.key}/place`, { stream: site.keyStream, document: found.document, n, v: about.fingerprint }) : found;
-      if (askedPlace !== wanted) return;
-      askedPlace = '';
-      selection.set({ place: { ...found, stream: site.stream, asked: n, askedFrom: from }, keyPlace: { ...keys, stream: site.keyStream }, headGrid: null, hoverCell: null });
-      loadGrid();
-    });
-  }
-
   let askedGrid = '';
   function loadGrid() {
-    const { about, place, keyPlace, attention } = selection.get();
-    if (!isOpen() || !place || !attention) return;
-    const isCross = keyPlace && keyPlace.stream !== place.stream;
-    const parameters = {
-      document: place.document, start: place.start, n: Math.max(1, place.tokens.length),
-      ...(isCross ? { keystart: keyPlace.start, keyn: Math.max(1, keyPlace.tokens.length) } : {}), v: about.fingerprint,
-    };
+    const { about, places, attention } = selection.get();
+    if (!isOpen() || !places || !attention) return;
+    const parameters = windowArguments(Object.keys(places.of));
     const wanted = `${about.key}|${JSON.stringify(parameters)}`;
     if (askedGrid === wanted) return;
     askedGrid = wanted;
@@ -253,12 +275,12 @@
   selection.subscribe(['about'], openHere);
   selection.subscribe(['about', 'view'], loadSites);
   selection.subscribe(['asite', 'head'], settleHead);
-  selection.subscribe(['asite', 'pos', 'doc', 'from', 'tokens', 'view', 'attention'], loadPlace);
+  selection.subscribe(['places'], loadGrid);
 
   interp.addPage({
     name: 'attention',
     title: 'Attention',
     needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. If its model computes any, record it with --sites "**/attention".' : ''),
   });
-  interp.attention = { short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, queryKey, chooseHead, isOpen };
+  interp.attention = { look, sitesWithMaps, short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, graphStream, queryKey, chooseHead, isOpen };
 })();

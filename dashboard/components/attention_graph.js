@@ -16,7 +16,7 @@
   const TOP = 26;
   const LEFT = 34;
   const NEAR = 8; // pixels within which an edge is under the pointer
-  const KEYS = ['mapCount', 'place', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'join', 'cut', 'pos', 'view', 'hoverEdge'];
+  const KEYS = ['mapCount', 'places', 'place', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'join', 'cut', 'pos', 'view', 'hoverEdge'];
 
   /** One map per layer, as the state asks for, and which head is the strongest at each edge. */
   function layerMaps(/** @type {any} */ found, /** @type {string} */ join, /** @type {number} */ head, /** @type {number} */ target) {
@@ -36,20 +36,23 @@
 
     /** Index of the token whose sources are shown: the pinned one, else the last. */
     target() {
-      const { pos, place } = selection.get();
-      const index = pos === null ? -1 : pos - place.first - this.found.start;
-      return index >= 0 && index < this.found.n ? index : this.found.n - 1;
+      const { query } = attention.pinned();
+      const shown = attention.shownHead();
+      const isHere = shown && shown.site.stream === this.found.stream && query >= 0 && query < this.found.n;
+      return isHere ? query : this.found.n - 1;
     }
 
     draw() {
-      const { look, view, place, join, cut } = selection.get();
-      if (view !== 'attention' || look !== 'graph' || !place || !this.root.offsetParent) return;
+      const { view, places, join, cut } = selection.get();
+      if (view !== 'attention' || attention.look() !== 'graph' || !places || !this.root.offsetParent) return;
       const found = attention.layersInSight();
       if (!found) return;
+      const place = places.of[found.stream];
+      this.place = place;
       this.found = found;
       const shown = attention.shownHead();
       const target = this.target();
-      const name = [place.document, found.start, found.n, join, cut, target, join === 'head' && shown ? shown.head : '', found.sites.map((/** @type {any} */ s) => s.name).join()].join('|');
+      const name = [found.stream, place.document, found.start, found.n, join, cut, target, join === 'head' && shown ? shown.head : '', found.sites.map((/** @type {any} */ s) => s.name).join()].join('|');
       if (!this.shown || this.shown.name !== name) {
         const { maps, heads } = layerMaps(found, join, shown ? shown.head : 0, target);
         this.shown = { name, ...reaching(maps, found.n, target, Math.max(1e-6, cut), heads) };
@@ -184,16 +187,18 @@
 
     moved(/** @type {MouseEvent} */ event) {
       const found = this.under(event);
-      const { place } = selection.get();
+      const { place } = this;
       selection.set({ hoverEdge: found ? found.edge : null, hoverPos: found ? place.first + this.found.start + (found.edge ? found.edge.query : found.token) : null, hoverFrom: 'graph' });
     }
 
     clicked(/** @type {MouseEvent} */ event) {
       const found = this.under(event);
-      const { place } = selection.get();
       if (!found) return;
-      const base = place.first + this.found.start;
-      if (!found.edge) selection.set({ pos: base + found.token }, { push: true });
+      const base = this.place.first + this.found.start;
+      const chosen = attention.siteNamed(selection.get().asite);
+      // The target is a position of the graph's stream, whose heads may be others than the chosen one.
+      const isHere = chosen && chosen.stream === this.found.stream;
+      if (!found.edge) selection.set({ ...(isHere ? {} : { asite: this.found.sites[0].name, head: 0, heads: null }), pos: base + found.token }, { push: true });
       else {
         const site = this.found.sites[found.edge.level];
         selection.set({ asite: site.name, head: found.edge.head, heads: null, look: 'matrix', pos: base + found.edge.query, key: base + found.edge.key, hoverEdge: null }, { push: true });
@@ -206,15 +211,16 @@
       if (!by || !this.found) return;
       event.preventDefault();
       event.stopPropagation();
-      const { place } = selection.get();
-      selection.set({ pos: place.first + this.found.start + Math.max(0, Math.min(this.found.n - 1, this.target() + by)) });
+      selection.set({ pos: this.place.first + this.found.start + Math.max(0, Math.min(this.found.n - 1, this.target() + by)) });
     }
   }
 
   const JOINS = [['mean', 'mean of heads'], ['max', 'largest head'], ['rollout', 'rollout to the target'], ['head', 'the chosen head number']];
 
   function GraphTools() {
-    const { join, cut, graphCount, hoverEdge, place } = useSelection(['join', 'cut', 'graphCount', 'hoverEdge', 'place']);
+    const { join, cut, graphCount, hoverEdge, places } = useSelection(['join', 'cut', 'graphCount', 'hoverEdge', 'places', 'place']);
+    const stream = attention.graphStream();
+    const place = places && stream !== null ? places.of[stream] : null;
     return h('div', { className: 'bar' },
       h('label', { className: 'inline' }, 'Heads', h('select', { value: join, onChange: (/** @type {any} */ event) => selection.set({ join: event.target.value }, { push: true }) },
         JOINS.map(([value, text]) => h('option', { key: value, value }, text)))),

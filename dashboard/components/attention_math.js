@@ -94,35 +94,6 @@
     return out;
   }
 
-  /** @param {Float32Array} a @param {Float32Array} b @param {number} n @returns {Float32Array} a · b */
-  function multiply(a, b, n) {
-    const out = new Float32Array(n * n);
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) {
-        const factor = a[i * n + j];
-        if (factor === 0) continue;
-        for (let k = 0; k < n; k++) out[i * n + k] += factor * b[j * n + k];
-      }
-    }
-    return out;
-  }
-
-  /**
-   * Attention rollout (Abnar & Zuidema 2020): how much of each first-layer position stands behind each
-   * position, if attention were all there is.
-   * @param {Float32Array[]} layers one map per layer @param {number} n
-   * @returns {Float32Array[]} after each layer
-   */
-  function rollout(layers, n) {
-    /** @type {Float32Array[]} */
-    const out = [];
-    for (const layer of layers) {
-      const step = withResidual(layer, n);
-      out.push(out.length ? multiply(step, out[out.length - 1], n) : step);
-    }
-    return out;
-  }
-
   /**
    * The edges along which something reaches one token at the top: from above, layer by layer, only
    * from nodes that were reached themselves. The residual path leads straight down.
@@ -153,8 +124,8 @@
   }
 
   /**
-   * What each edge passes on to one token at the top, by rollout: the share of the target's rollout
-   * that flows through it.
+   * What each edge passes on to one token at the top, by attention rollout (Abnar & Zuidema 2020): the
+   * share of the target's rollout that flows through it, if attention and the residual path were all.
    * @param {Float32Array[]} layers @param {number} n @param {number} target @returns {Float32Array[]}
    */
   function flowTo(layers, n, target) {
@@ -195,5 +166,5 @@
     return out;
   }
 
-  globalThis.interp.attentionMath = { readHeader, fromHalves, edgesByMass, combine, withResidual, multiply, rollout, reaching, flowTo, strongest };
+  globalThis.interp.attentionMath = { readHeader, fromHalves, edgesByMass, combine, withResidual, reaching, flowTo, strongest };
 })();

@@ -14,40 +14,38 @@
     query: () => h(interp.QueryKey), steps: () => h(interp.AttentionSteps), patches: () => h(interp.AttentionPatches),
   };
 
-  function openDocument(/** @type {number} */ doc) {
-    selection.set({ doc, at: null, pos: null, key: null, range: null, from: null }, { push: true });
-  }
-
   /** Which document, and which window of it. */
   function Where() {
-    const { place, tokens } = useSelection(['place', 'tokens', 'from']);
+    const { place, tokens, attention: known } = useSelection(['place', 'tokens', 'from', 'attention']);
     const [draft, setDraft] = React.useState(null);
     if (!place) return h('span', { className: 'quiet' }, 'Loading …');
     const n = place.tokens.length;
     const move = (/** @type {number} */ by) => selection.set({ from: Math.max(0, Math.min(place.length - 1, place.start + by)), pos: null, key: null }, { push: true });
     const commit = () => {
       const wanted = Number(draft);
-      if (draft !== null && draft.trim() !== '' && Number.isFinite(wanted)) openDocument(Math.max(0, Math.min(place.nDocuments - 1, Math.round(wanted))));
+      if (draft !== null && draft.trim() !== '' && Number.isFinite(wanted)) attention.openDocument(wanted);
       setDraft(null);
     };
     const step = (/** @type {string} */ label, /** @type {string} */ sign, /** @type {boolean} */ off, /** @type {() => void} */ run) => h('button', { type: 'button', 'aria-label': label, title: label, disabled: off, onClick: run }, sign);
     return h(React.Fragment, null,
       h('div', { className: 'stepper' },
-        step('Previous document', '‹', place.document <= 0, () => openDocument(place.document - 1)),
+        step('Previous document', '‹', place.document <= 0, () => attention.openDocument(place.document - 1)),
         h('input', { inputMode: 'numeric', 'aria-label': 'Document', value: draft === null ? String(place.document) : draft, onChange: (/** @type {any} */ event) => setDraft(event.target.value.replace(/\D/g, '')), onBlur: commit, onKeyDown: (/** @type {any} */ event) => event.key === 'Enter' && commit() }),
-        step('Next document', '›', place.document >= place.nDocuments - 1, () => openDocument(place.document + 1))),
+        step('Next document', '›', place.document >= place.nDocuments - 1, () => attention.openDocument(place.document + 1))),
       h('span', { className: 'document-name', title: place.name }, place.name),
       place.length > n && h('div', { className: 'stepper' },
         step('Earlier', '‹', place.start <= 0, () => move(-Math.ceil(tokens / 2))),
         h('span', { className: 'window-name count' }, `${place.start.toLocaleString('en')}–${(place.start + n - 1).toLocaleString('en')} of ${place.length.toLocaleString('en')}`),
         step('Later', '›', place.start + n >= place.length, () => move(Math.ceil(tokens / 2)))),
-      h('label', { className: 'inline' }, 'Window', h('select', { value: SIZES.includes(tokens) ? tokens : '', onChange: (/** @type {any} */ event) => selection.set({ tokens: Number(event.target.value) }, { push: true }) },
+      // An image is shown whole.
+      !known.imageStreams.includes(place.stream) && h('label', { className: 'inline' }, 'Window', h('select', { value: SIZES.includes(tokens) ? tokens : '', onChange: (/** @type {any} */ event) => selection.set({ tokens: Number(event.target.value) }, { push: true }) },
         !SIZES.includes(tokens) && h('option', { value: '' }, `${tokens} tokens`),
         SIZES.map((size) => h('option', { key: size, value: size }, `${size} tokens`)))));
   }
 
   function Looks() {
-    const { look, bare, stretch } = useSelection(['look', 'bare', 'stretch']);
+    const { bare, stretch } = useSelection(['look', 'bare', 'stretch', 'attention']);
+    const look = attention.look();
     return h('div', { className: 'bar' },
       h('div', { role: 'tablist', className: 'tabs', 'aria-label': 'Form' }, attention.LOOKS.map((/** @type {'matrix'} */ name) => h('button', {
         key: name, type: 'button', role: 'tab', 'aria-selected': look === name, className: look === name ? 'tab is-on' : 'tab', onClick: () => selection.set({ look: name, hoverCell: null }, { push: true }),
@@ -68,20 +66,23 @@
 
   /** One line: from which token to which, and how much. */
   function Line() {
-    const { place, keyPlace, hoverCell, pos, key } = useSelection(['place', 'keyPlace', 'hoverCell', 'pos', 'key', 'asite', 'head', 'hoverHead', 'mapCount', 'look']);
+    const { place, keyPlace, hoverCell } = useSelection(['place', 'keyPlace', 'hoverCell', 'pos', 'key', 'asite', 'head', 'hoverHead', 'mapCount', 'look']);
     const shown = attention.shownHead();
     if (!shown || !place || !keyPlace) return h('div', { className: 'readout quiet' }, '');
-    const query = hoverCell && hoverCell.query !== null ? hoverCell.query : pos === null ? null : pos - place.first - place.start;
-    const at = hoverCell && hoverCell.key !== null ? hoverCell.key : key === null ? null : key - keyPlace.first - keyPlace.start;
+    const pinned = attention.pinned();
+    const query = hoverCell && hoverCell.query !== null ? hoverCell.query : pinned.query < 0 ? null : pinned.query;
+    const at = hoverCell && hoverCell.key !== null ? hoverCell.key : pinned.key < 0 ? null : pinned.key;
     const map = attention.mapOf(shown.site, shown.head);
     const isPair = map && query !== null && at !== null && query >= 0 && at >= 0 && query < map.queries && at < map.keys;
     const word = (/** @type {any} */ where, /** @type {number|null} */ i) => (i !== null && i >= 0 && i < where.tokens.length ? h('span', { className: 'readout-token' }, interp.visible(where.tokens[i])) : h('span', { className: 'quiet' }, '–'));
+    // Positions of one text are so far apart; those of an image lie in a plane.
+    const isInLine = place.stream === keyPlace.stream && !selection.get().attention.imageStreams.includes(place.stream);
     const weight = isPair ? map.weights[/** @type {number} */ (query) * map.keys + /** @type {number} */ (at)] : null;
     return h('div', { className: 'readout' },
       query === null && at === null ? h('span', { className: 'quiet' }, 'Point at a weight to read it; click to pin query and key.') : h(React.Fragment, null,
         h('span', { className: 'quiet' }, 'query'), word(place, query), h('span', { className: 'quiet' }, '→ key'), word(keyPlace, at),
-        weight !== null && h('b', { className: 'count', 'data-weight': weight }, weight.toFixed(4)),
-        weight !== null && query !== null && at !== null && h('span', { className: 'quiet' }, `${shown.site.stream === shown.site.keyStream ? `distance ${Math.abs(place.start + query - keyPlace.start - at)}` : ''}`)));
+        weight !== null && h('span', { className: 'quiet' }, 'weight'), weight !== null && h('b', { className: 'count', 'data-weight': weight }, weight.toFixed(4)),
+        weight !== null && query !== null && at !== null && isInLine && h('span', { className: 'quiet' }, `distance ${Math.abs(place.start + query - keyPlace.start - at)}`)));
   }
 
   /** How an encoder-decoder head walks along its source, in the window in sight. */
@@ -101,10 +102,11 @@
   }
 
   function Attention(/** @type {any} */ props) {
-    const { view, attention: known, look } = useSelection(['view', 'attention', 'look', 'about']);
+    const { view, attention: known } = useSelection(['view', 'attention', 'look', 'about']);
+    const look = attention.look();
     if (view !== 'attention') return h('div', { id: props.id, hidden: true });
     if (known && !known.sites.length) {
-      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: `This recording holds no attention. If its model computes any, record it with \`--sites '**/attention'\`` }));
+      return h('div', { id: props.id, className: 'attention' }, h(interp.EmptyNote, { text: `This recording holds no attention. If its model computes any, record it with \`--sites '**/attention'\`.` }));
     }
     const onlyStats = known && known.sites.every((/** @type {any} */ site) => site.form === 'stats');
     if (onlyStats) {
@@ -115,9 +117,9 @@
       h('section', { className: 'pane pane-heads', 'aria-label': 'Heads' }, h('div', { className: 'bar' }, h(Where)), h(interp.HeadTools), h(interp.HeadGrid), h(interp.HeadCard), h(Alignment)),
       h('section', { className: 'pane pane-head', 'aria-label': 'One head' }, h(Looks),
         shown && shown.site.form === 'top-p' && h('p', { className: 'attention-note' }, `Only the largest weights were recorded: ${Math.round(100 * (shown.site.mass || 0))} % of each row; what is missing reads as 0.`),
-        h('div', { className: `look look-${look}` }, BODIES[/** @type {'matrix'} */ (look)]()), h(Line)));
+        h('div', { className: `look look-${look}` }, known && BODIES[/** @type {'matrix'} */ (look)]()), h(Line)));
   }
 
-  interp.addKeys([{ key: 'a', shown: 'a', text: 'attention, or back to the text', run: () => selection.set({ view: selection.get().view === 'attention' ? 'explore' : 'attention' }, { push: true }) }]);
+  interp.addKeys([{ key: 'a', shown: 'a', text: 'attention, or back to the text', run: () => selection.set({ view: selection.get().view === 'attention' && selection.get().about.sites.length ? 'explore' : 'attention' }, { push: true }) }]);
   window.dashboard = Object.assign(window.dashboard || {}, { Attention });
 })();

@@ -37,7 +37,7 @@
       h('h3', null, 'Concepts'),
       concepts.length ? h('ul', { className: 'plain-list' }, concepts.slice(0, 6).map((/** @type {any} */ row) => h('li', { key: row.name },
         h('b', null, row.name), ` ${row.sign > 0 ? 'on' : 'off'} inside, AUROC ${formatValue(row.auroc, 3)} `, h('span', { className: 'quiet' }, `(${(100 * row.baseRate).toFixed(1)} % of positions)`))))
-        : h('p', { className: 'quiet' }, 'No yes-or-no annotation yet: interp annotate adds them.'),
+        : h('p', { className: 'quiet' }, 'No yes-or-no annotation yet. The command interp annotate adds them.'),
       concepts.length > 0 && h('p', { className: 'quiet' }, 'A first look at a sample; Search scores on unseen documents.'),
       results.length > 0 && h('h3', null, 'Results'),
       results.length > 0 && h('ul', { className: 'plain-list' }, results.map((/** @type {any} */ row, /** @type {number} */ i) => h('li', { key: i }, h('b', null, row.what), ` ${row.text}`,

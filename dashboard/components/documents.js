@@ -15,7 +15,6 @@
   const ROW = 29; // CSS pixels; views.css says the same
   const HEIGHT = 360;
   const MOST_ROWS = 400000; // a taller element is not painted by any browser
-  const NATS_TO_BITS = 1 / Math.LN2;
   const SORTS = ['index', 'length', '-length', 'loss', '-loss'];
   const count = (/** @type {number} */ n) => n.toLocaleString('en');
 
@@ -63,12 +62,14 @@
 
   function Row(/** @type {any} */ { row, worst, hasLoss }) {
     if (!row) return h('tr', { className: 'is-coming' }, h('td', { colSpan: hasLoss ? 3 : 2 }, '…'));
-    const open = () => selection.set({ doc: row.index, at: null, pos: null, range: null, view: 'explore' }, { push: true });
+    // A recording of heads alone has no text to colour.
+    const view = selection.get().about.sites.length ? 'explore' : 'attention';
+    const open = () => selection.set({ doc: row.index, at: null, pos: null, key: null, from: null, range: null, view }, { push: true });
     const share = row.loss === null ? 0 : (100 * row.loss) / Math.max(1e-9, worst);
     return h('tr', null,
-      h('td', null, h('button', { type: 'button', className: 'link', title: row.name, onClick: open }, row.name || `document ${row.index}`)),
+      h('td', null, h('button', { type: 'button', className: 'link', title: row.name, onClick: open }, row.name || `Document ${row.index}`)),
       h('td', { className: 'number' }, count(row.nPositions)),
-      hasLoss && h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${share}%` } }, row.loss === null ? '–' : (row.loss * NATS_TO_BITS).toFixed(2))));
+      hasLoss && h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${share}%` } }, row.loss === null ? '–' : row.loss.toFixed(2))));
   }
 
   /** @param {{stream: any}} props */
@@ -96,7 +97,7 @@
         h('table', { className: 'table table-fixed', 'aria-rowcount': total },
           h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'document'),
             h(Sorting, { name: 'length', text: 'positions', sort: docsort }),
-            stream.hasLoss && h(Sorting, { name: 'loss', text: 'loss, bits', sort: docsort }))),
+            stream.hasLoss && h(Sorting, { name: 'loss', text: 'loss, nats', sort: docsort }))),
           h('tbody', null, spacer('above', first), rows.map((i) => h(Row, { key: i, row: list.rows.get(i), worst: list.worst, hasLoss: stream.hasLoss })), spacer('below', shown - first - rows.length)))));
   }
 

@@ -12,15 +12,16 @@
   const BAR = 4; // under each thumbnail, where a metric tints it
   const TOP = 16;
   const LEFT = 26;
+  const HEADING = 16; // above rows whose heads read other streams than those before
 
-  /** Names and meanings of what heads are sorted by; see dashboard/attention.py. */
+  /** Names and meanings of what heads are sorted by; see dashboard/head_numbers.py. */
   const METRIC_TEXT = {
-    entropy: ['entropy', 'how spread out a row is: 0 one key, 1 all keys alike'],
-    first: ['first token', 'weight on the first token of the window'],
-    previous: ['previous token', 'weight on the position before'],
-    same: ['itself', 'weight on the position itself'],
-    distance: ['distance', 'mean number of positions between query and key'],
-    largest: ['confidence', 'largest weight of a row'],
+    relative_entropy: ['entropy', 'How spread out a row is: 0 for one key, 1 for all that it can see alike'],
+    first: ['first token', 'Weight on the first token of the window'],
+    previous: ['previous token', 'Weight on the position before'],
+    self: ['itself', 'Weight on the position itself'],
+    distance: ['distance', 'Mean number of positions between query and key'],
+    confidence: ['confidence', 'Largest weight of a row'],
   };
 
   /** How far a metric reaches to the right of its bar, 0 to 1. */
@@ -34,18 +35,28 @@
   /** Pixels of all 256 codes. A code is the square root of a weight, and is shown as it is: a thumbnail tells patterns. */
   const codePixels = (/** @type {string} */ theme) => Uint32Array.from({ length: 256 }, (_, code) => toPixel(attention.weightColour(code / 255, theme)));
 
+  /** Which streams each layer's heads read, where that changes from layer to layer: row to words. */
+  function headingsOf(/** @type {string[]} */ sites) {
+    const words = sites.map((name) => {
+      const site = attention.siteNamed(name);
+      return site ? (site.stream === site.keyStream ? `${site.stream} looks at itself` : `${site.stream} looks at ${site.keyStream}`) : '';
+    });
+    if (new Set(words).size < 2) return new Map();
+    return new Map(words.map((text, row) => /** @type {[number, string]} */ ([row, text])).filter(([row, text]) => row === 0 || words[row - 1] !== text));
+  }
+
   /** Where each head stands: rows are layers, or the heads in their order from left to right. */
   function arrange(/** @type {any[]} */ heads, /** @type {string} */ order, /** @type {number} */ width) {
     const sites = [...new Set(heads.map((head) => head.site))];
     const perRow = Math.max(...sites.map((site) => heads.filter((head) => head.site === site).length));
     const cell = Math.max(22, Math.min(72, Math.floor((width - LEFT) / perRow) - GAP));
     if (order === 'model') {
-      return { cell, sites, rows: sites.length, perRow, places: heads.map((head) => ({ head, row: sites.indexOf(head.site), column: head.head })) };
+      return { cell, sites, headings: headingsOf(sites), rows: sites.length, perRow, places: heads.map((head) => ({ head, row: sites.indexOf(head.site), column: head.head })) };
     }
     const rank = (/** @type {number|null|undefined} */ value) => (value === null || value === undefined ? -1 : value);
     // Sorted heads fill the rows; those without a number come last.
     const sorted = [...heads].sort((a, b) => rank(b[order]) - rank(a[order]));
-    return { cell, sites: null, perRow, rows: Math.ceil(heads.length / perRow), places: sorted.map((head, i) => ({ head, row: Math.floor(i / perRow), column: i % perRow })) };
+    return { cell, sites: null, headings: new Map(), perRow, rows: Math.ceil(heads.length / perRow), places: sorted.map((head, i) => ({ head, row: Math.floor(i / perRow), column: i % perRow })) };
   }
 
   class GridView extends interp.CanvasView {
@@ -74,21 +85,27 @@
       const layout = arrange(headGrid.heads, isKnown ? order : 'model', this.root.clientWidth - 14);
       this.layout = layout;
       const pitch = layout.cell + GAP + (tint === 'none' ? 0 : BAR);
-      const [width, height] = [LEFT + layout.perRow * (layout.cell + GAP), TOP + layout.rows * pitch];
+      this.pitch = pitch;
+      const [width, height] = [LEFT + layout.perRow * (layout.cell + GAP), this.top(layout.rows)];
       const context = this.sheet(width, height);
       context.imageSmoothingQuality = 'high';
       const style = getComputedStyle(this.root);
       const pixels = codePixels(theme);
-      for (const place of layout.places) this.drawHead(context, place, pitch, pixels, tint, theme, style);
-      this.drawLabels(context, layout, pitch, style);
-      this.drawFrame(context, pitch, asite, head, style.getPropertyValue('--accent'), 2);
-      if (hoverHead) this.drawFrame(context, pitch, hoverHead.site, hoverHead.head, style.getPropertyValue('--cursor'), 1);
-      this.pitch = pitch;
+      for (const place of layout.places) this.drawHead(context, place, pixels, tint, theme, style);
+      this.drawLabels(context, layout, style);
+      this.drawFrame(context, asite, head, style.getPropertyValue('--accent'), 2);
+      if (hoverHead) this.drawFrame(context, hoverHead.site, hoverHead.head, style.getPropertyValue('--cursor'), 1);
       this.bringIntoSight(asite, head);
       this.root.dataset.painted = `${headGrid.name}|${order}|${tint}|${headGrid.hasNumbers ? 'numbers' : ''}`;
     }
 
-    drawHead(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ { head, row, column }, /** @type {number} */ pitch, /** @type {Uint32Array} */ pixels, /** @type {string} */ tint, /** @type {string} */ theme, /** @type {CSSStyleDeclaration} */ style) {
+    /** Where a row begins, in pixels. */
+    top(/** @type {number} */ row) {
+      const above = [...this.layout.headings.keys()].filter((/** @type {number} */ at) => at <= row).length;
+      return TOP + row * this.pitch + above * HEADING;
+    }
+
+    drawHead(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ { head, row, column }, /** @type {Uint32Array} */ pixels, /** @type {string} */ tint, /** @type {string} */ theme, /** @type {CSSStyleDeclaration} */ style) {
       const [rows, columns] = head.shape;
       const picture = new OffscreenCanvas(columns, rows);
       const inside = /** @type {OffscreenCanvasRenderingContext2D} */ (picture.getContext('2d'));
@@ -96,7 +113,7 @@
       const out = new Uint32Array(image.data.buffer);
       for (let i = 0; i < out.length; i++) out[i] = pixels[head.codes[i]];
       inside.putImageData(image, 0, 0);
-      const [x, y] = [LEFT + column * (this.layout.cell + GAP), TOP + row * pitch];
+      const [x, y] = [LEFT + column * (this.layout.cell + GAP), this.top(row)];
       context.imageSmoothingEnabled = columns > this.layout.cell * (window.devicePixelRatio || 1);
       context.drawImage(picture, x, y, this.layout.cell, this.layout.cell);
       context.strokeStyle = style.getPropertyValue('--line');
@@ -108,25 +125,27 @@
       }
     }
 
-    drawLabels(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ layout, /** @type {number} */ pitch, /** @type {CSSStyleDeclaration} */ style) {
+    drawLabels(/** @type {CanvasRenderingContext2D} */ context, /** @type {any} */ layout, /** @type {CSSStyleDeclaration} */ style) {
       context.fillStyle = style.getPropertyValue('--quiet');
       context.font = `11px ${style.fontFamily}`;
       context.textBaseline = 'middle';
       context.textAlign = 'right';
       if (layout.sites) {
-        for (let row = 0; row < layout.rows; row++) context.fillText(String(row), LEFT - 6, TOP + row * pitch + layout.cell / 2);
+        for (let row = 0; row < layout.rows; row++) context.fillText(String(row), LEFT - 6, this.top(row) + layout.cell / 2);
+        context.textAlign = 'left';
+        for (const [row, text] of layout.headings) context.fillText(text, LEFT, this.top(row) - HEADING / 2 - 1);
         context.textAlign = 'center';
         const every = layout.cell < 24 ? 2 : 1;
         for (let i = 0; i < layout.perRow; i += every) context.fillText(String(i), LEFT + i * (layout.cell + GAP) + layout.cell / 2, TOP / 2);
       }
     }
 
-    drawFrame(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ pitch, /** @type {string} */ site, /** @type {number} */ head, /** @type {string} */ colour, /** @type {number} */ width) {
+    drawFrame(/** @type {CanvasRenderingContext2D} */ context, /** @type {string} */ site, /** @type {number} */ head, /** @type {string} */ colour, /** @type {number} */ width) {
       const place = this.layout.places.find((/** @type {any} */ p) => p.head.site === site && p.head.head === head);
       if (!place) return;
       context.strokeStyle = colour;
       context.lineWidth = width;
-      const [x, y] = [LEFT + place.column * (this.layout.cell + GAP), TOP + place.row * pitch];
+      const [x, y] = [LEFT + place.column * (this.layout.cell + GAP), this.top(place.row)];
       context.strokeRect(x - 1.5, y - 1.5, this.layout.cell + 3, this.layout.cell + 3);
     }
 
@@ -137,7 +156,7 @@
       this.inSight = name;
       const place = this.layout.places.find((/** @type {any} */ p) => p.head.site === site && p.head.head === head);
       if (!place) return;
-      const top = TOP + place.row * this.pitch;
+      const top = this.top(place.row);
       if (top < this.root.scrollTop || top + this.pitch > this.root.scrollTop + this.root.clientHeight) this.root.scrollTop = top - this.root.clientHeight / 2;
     }
 
@@ -146,8 +165,8 @@
       if (!this.layout) return null;
       const box = this.canvas.getBoundingClientRect();
       const column = Math.floor((event.clientX - box.left - LEFT) / (this.layout.cell + GAP));
-      const row = Math.floor((event.clientY - box.top - TOP) / (this.pitch || 1));
-      const place = this.layout.places.find((/** @type {any} */ p) => p.row === row && p.column === column);
+      const y = event.clientY - box.top;
+      const place = this.layout.places.find((/** @type {any} */ p) => p.column === column && y >= this.top(p.row) && y < this.top(p.row) + this.layout.cell + GAP);
       return place ? place.head : null;
     }
 
@@ -183,19 +202,23 @@
     const shown = attention.shownHead();
     if (!shown) return null;
     const row = headGrid && headGrid.heads.find((/** @type {any} */ head) => head.site === shown.site.name && head.head === shown.head);
-    const numbers = attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
+    const sites = attention.sitesWithMaps();
+    const layer = sites.findIndex((/** @type {any} */ site) => site.name === shown.site.name);
+    // Of what cannot be said of this head, such as the position before between two texts, nothing is shown.
+    const measured = attention.METRICS.filter((/** @type {string} */ metric) => !row || row[metric] !== null);
+    const numbers = measured.map((/** @type {'self'|'distance'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
       h('dt', null, METRIC_TEXT[metric][0]), h('dd', null, row ? formatValue(row[metric], metric === 'distance' ? 1 : 2) : '–')));
     return h('div', { className: 'head-card' },
-      h('h2', null, `Head ${shown.head}`, h('span', { className: 'quiet head-site', title: shown.site.name }, shown.site.module)),
+      h('h2', null, `Layer ${layer}, head ${shown.head}`, h('span', { className: 'quiet head-site', title: shown.site.name }, shown.site.module)),
       h('dl', { className: 'numbers' }, numbers),
-      h('p', { className: 'quiet head-note' }, 'Means over the rows of the window in sight.'));
+      h('p', { className: 'quiet head-note' }, measured.length ? 'Means over the rows of the window in sight. Distance is in positions, all else lies in 0 to 1.' : 'No row in sight has any weight.'));
   }
 
   function HeadTools() {
     const { order, tint, attention: known } = useSelection(['order', 'tint', 'attention']);
     const stored = known ? known.stored : [];
     const options = [
-      h('optgroup', { key: 'window', label: 'in this window' }, attention.METRICS.map((/** @type {'entropy'|'distance'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]))),
+      h('optgroup', { key: 'window', label: 'in this window' }, attention.METRICS.map((/** @type {'self'|'distance'} */ metric) => h('option', { key: metric, value: metric }, METRIC_TEXT[metric][0]))),
       stored.length > 0 && h('optgroup', { key: 'stored', label: 'over all documents' }, stored.map((/** @type {string} */ metric) => h('option', { key: metric, value: `all ${metric}` }, metric.replace(/_/g, ' ')))),
     ];
     const set = (/** @type {string} */ key) => (/** @type {any} */ event) => selection.set({ [key]: event.target.value }, { push: true });

@@ -52,9 +52,9 @@
     }
 
     draw() {
-      const { look, view, place, keyPlace } = selection.get();
+      const { view, place, keyPlace } = selection.get();
       const shown = attention.shownHead();
-      if (view !== 'attention' || look !== 'lines' || !shown || !place || !keyPlace || !this.root.offsetParent) return;
+      if (view !== 'attention' || attention.look() !== 'lines' || !shown || !place || !keyPlace || !this.root.offsetParent) return;
       if (Math.max(place.tokens.length, keyPlace.tokens.length) > MOST) return;
       const heads = shownHeads();
       const maps = heads.map((/** @type {number} */ head) => attention.mapOf(shown.site, head));
@@ -73,7 +73,7 @@
       const height = rows * ROW + 30;
       const context = this.sheet(width, height);
       this.width = width;
-      const focus = this.focus(place, keyPlace);
+      const focus = this.focus();
       this.shade(context, drawn, focus);
       context.lineWidth = 1.5;
       for (const { head, edges } of drawn) this.strokes(context, head, edges, focus);
@@ -82,13 +82,11 @@
     }
 
     /** The token whose lines alone are shown: under the pointer, else pinned. */
-    focus(/** @type {any} */ place, /** @type {any} */ keyPlace) {
-      const { hoverCell, pos, key } = selection.get();
+    focus() {
+      const { hoverCell } = selection.get();
       if (hoverCell) return { query: hoverCell.query, key: hoverCell.query === null ? hoverCell.key : null };
-      const query = pos === null ? -1 : pos - place.first - place.start;
-      if (query >= 0 && query < place.tokens.length) return { query, key: null };
-      const at = key === null ? -1 : key - keyPlace.first - keyPlace.start;
-      return { query: null, key: at >= 0 && at < keyPlace.tokens.length ? at : null };
+      const { query, key } = attention.pinned();
+      return query >= 0 ? { query, key: null } : { query: null, key: key >= 0 ? key : null };
     }
 
     strokes(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ head, /** @type {any} */ edges, /** @type {any} */ focus) {

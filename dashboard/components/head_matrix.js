@@ -9,6 +9,7 @@
   const { toPixel } = interp.colour;
 
   const LABELS = 92; // room for tokens on each axis
+  const LARGEST = 40; // pixels of a cell where a document is short
   const SMALLEST_TEXT = 9; // pixels between tokens below which only some are named
   const KEYS = ['mapCount', 'place', 'keyPlace', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'stretch', 'pos', 'key', 'bare', 'view'];
 
@@ -27,14 +28,14 @@
     }
 
     draw() {
-      const { look, view, place, keyPlace } = selection.get();
+      const { view, place, keyPlace } = selection.get();
       const shown = attention.shownHead();
-      if (view !== 'attention' || look !== 'matrix' || !shown || !place || !keyPlace || !this.root.offsetParent) return;
+      if (view !== 'attention' || attention.look() !== 'matrix' || !shown || !place || !keyPlace || !this.root.offsetParent) return;
       const map = attention.mapOf(shown.site, shown.head);
       if (!map) return; // what stands there stays until the new one has come
       this.map = map;
       const room = Math.min((this.root.clientWidth - LABELS - 16) / map.keys, (this.root.clientHeight - LABELS - 16) / map.queries);
-      this.cell = Math.max(1, Math.min(28, room > 1 ? Math.floor(room) : 1));
+      this.cell = Math.max(1, Math.min(LARGEST, room > 1 ? Math.floor(room) : 1));
       this.paint(map, place, keyPlace);
       this.drawCursor();
       this.root.dataset.painted = `${shown.site.name}:${shown.head}|${map.queries}x${map.keys}`;
@@ -87,6 +88,7 @@
       context.fillStyle = style.getPropertyValue('--quiet');
       context.font = `11px ${style.fontFamily}`;
       context.textAlign = 'left';
+      if (every > 1) context.fillText(`1 in ${every} named`, 2, LABELS - 46);
       context.fillText('key →', 34, LABELS - 28);
       context.fillText('query ↓', 34, LABELS - 12);
     }
@@ -119,7 +121,7 @@
     }
 
     drawCursor() {
-      const { hoverCell, pos, key, place, keyPlace } = selection.get();
+      const { hoverCell, place, keyPlace } = selection.get();
       if (!place || !keyPlace || !this.map) return;
       /** @type {any[][]} */
       const boxes = [];
@@ -129,8 +131,9 @@
         const along = LABELS + index * cell;
         boxes.push(isQuery ? [0, along, LABELS + this.map.keys * cell, cell, name] : [along, 0, cell, LABELS + this.map.queries * cell, name]);
       };
-      band(pos === null ? null : pos - place.first - place.start, true, 'matrix-pin');
-      band(key === null ? null : key - keyPlace.first - keyPlace.start, false, 'matrix-pin');
+      const pinned = attention.pinned();
+      band(pinned.query, true, 'matrix-pin');
+      band(pinned.key, false, 'matrix-pin');
       if (hoverCell) {
         band(hoverCell.query, true, 'matrix-hover');
         band(hoverCell.key, false, 'matrix-hover');

@@ -21,15 +21,27 @@
     ['?', 'this help'],
   ];
 
+  /** The stream whose positions `pos` counts: that of the text, or of the chosen head's queries. */
+  function streamOnPage() {
+    const { view, asite, about } = selection.get();
+    const head = view === 'attention' && interp.attention.siteNamed(asite);
+    return head ? about.streams.find((/** @type {any} */ stream) => stream.name === head.stream) : selection.stream();
+  }
+
   function move(/** @type {number} */ by) {
     const { pos, inSight } = selection.get();
-    const stream = selection.stream();
+    const stream = streamOnPage();
     if (!stream) return;
     const from = pos !== null ? pos : inSight ? inSight[0] - by : 0;
     selection.set({ pos: Math.max(0, Math.min(stream.nPositions - 1, from + by)), range: null });
   }
 
   function moveDocument(/** @type {number} */ by) {
+    const { view, places } = selection.get();
+    if (view === 'attention' && places) {
+      interp.attention.openDocument(places.document + by);
+      return;
+    }
     const { part, inSight } = selection.get();
     const stream = selection.stream();
     const current = interp.currentDocument(part, inSight);
@@ -113,7 +125,7 @@
 
   function GoTo() {
     const { going, pos } = useSelection(['going']);
-    const stream = selection.stream();
+    const stream = streamOnPage();
     if (!going || !stream) return null;
     const close = () => selection.set({ going: false });
     const submit = (/** @type {any} */ event) => {

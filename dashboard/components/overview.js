@@ -8,6 +8,7 @@
   const { selection, useSelection } = interp;
   const { getJson, guarded } = interp.requests;
 
+  const MOST_SITES = 500;
 
   function bytes(/** @type {number} */ n) {
     const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -35,20 +36,39 @@
     const rows = [
       ['File', about.path || 'in memory'],
       ['Size', bytes(about.size_bytes || 0)],
-      ...about.streams.map((/** @type {any} */ s) => [`Stream ${s.name}`, `${count(s.nPositions)} positions in ${count(s.nDocuments)} documents${s.hasText ? (s.perCharacter ? ', a character each' : ', tokens') : ', no text'}`]),
-      ['Annotations', about.annotations.map((/** @type {any} */ a) => a.name).join(', ') || 'none yet: interp annotate adds them'],
+      ...about.streams.map((/** @type {any} */ s) => [`Stream ${s.name}`, `${count(s.nPositions)} positions in ${count(s.nDocuments)} documents${s.hasText ? (s.perCharacter ? ', a character each' : ', a token each') : ', no text'}`]),
+      ['Annotations', about.annotations.map((/** @type {any} */ a) => a.name).join(', ') || 'None yet. The command interp annotate adds them.'],
       ['Fingerprint', about.fingerprint],
     ];
     return h('dl', { className: 'facts' }, rows.map(([name, value]) => h('div', { key: name }, h('dt', null, name), h('dd', null, value))));
   }
 
+  /** A table whose first column leads to a site; the third holds numbers. @param {{label: string, titles: string[], rows: any[][], open: (name: string) => void}} props */
+  function SiteTable({ label, titles, rows, open }) {
+    const isNumber = (/** @type {number} */ i) => (i === 2 ? 'number' : '');
+    return h(React.Fragment, null,
+      h('div', { className: 'table-scroll', tabIndex: 0, role: 'region', 'aria-label': label }, h('table', { className: 'table' },
+        h('thead', null, h('tr', null, titles.map((name, i) => h('th', { key: name, scope: 'col', className: isNumber(i) }, name)))),
+        h('tbody', null, rows.slice(0, MOST_SITES).map(([name, ...cells]) => h('tr', { key: name },
+          h('td', null, h('button', { type: 'button', className: 'link', onClick: () => open(name) }, name)),
+          cells.map((cell, i) => h('td', { key: i, className: isNumber(i + 1) }, cell))))))),
+      rows.length > MOST_SITES && h('p', { className: 'quiet' }, `${count(MOST_SITES)} of ${count(rows.length)} are listed.`));
+  }
+
   function Sites(/** @type {any} */ { about }) {
-    const open = (/** @type {string} */ site) => selection.set({ site, view: 'explore' }, { push: true });
-    return h('div', { className: 'table-scroll', tabIndex: 0, role: 'region', 'aria-label': 'Sites' }, h('table', { className: 'table' },
-      h('thead', null, h('tr', null, ['site', 'signal', 'units', 'type', 'stream'].map((name) => h('th', { key: name, scope: 'col' }, name)))),
-      h('tbody', null, about.sites.slice(0, 500).map((/** @type {any} */ s) => h('tr', { key: s.name },
-        h('td', null, h('button', { type: 'button', className: 'link', onClick: () => open(s.name) }, s.name)),
-        h('td', null, s.signal.replace(/_/g, ' ')), h('td', { className: 'number' }, count(s.nUnits)), h('td', null, s.dtype), h('td', null, s.stream))))));
+    const rows = about.sites.map((/** @type {any} */ s) => [s.name, s.signal.replace(/_/g, ' '), count(s.nUnits), s.dtype, s.stream]);
+    return h(SiteTable, { label: 'Sites', titles: ['site', 'signal', 'units', 'type', 'stream'], rows, open: (/** @type {string} */ site) => selection.set({ site, view: 'explore' }, { push: true }) });
+  }
+
+  /** How much of an attention site's maps was kept. */
+  function kept(/** @type {any} */ site) {
+    if (site.form === 'top-p') return `${Math.round(100 * (site.mass || 0))} % of each row`;
+    return site.form === 'stats' ? 'statistics only' : 'full maps';
+  }
+
+  function AttentionSites(/** @type {any} */ { sites }) {
+    const rows = sites.map((/** @type {any} */ s) => [s.name, s.stream === s.keyStream ? `${s.stream}, itself` : `${s.stream}, ${s.keyStream}`, count(s.nHeads), kept(s)]);
+    return h(SiteTable, { label: 'Attention sites', titles: ['site', 'queries, keys', 'heads', 'recorded'], rows, open: (/** @type {string} */ asite) => selection.set({ asite, head: 0, heads: null, view: 'attention' }, { push: true }) });
   }
 
   /** Nested values as rows; long hashes are cut where they are read, the title has them whole. */
@@ -72,6 +92,7 @@
     const { about, view } = useSelection(['about', 'view']);
     const isOpen = view === 'overview' && about;
     const provenance = useLoaded(isOpen ? about : null, 'provenance', {});
+    const attention = useLoaded(isOpen && about.nAttention ? about : null, 'attention_sites', {});
     if (!isOpen) return h('div', { id: props.id, hidden: true });
     const { model_card: card, ...origin } = provenance || {};
     const section = (/** @type {string} */ title, /** @type {any[]} */ ...inside) => h('section', { className: 'pane overview-pane', 'aria-label': title }, h('h2', null, title), ...inside);
@@ -79,8 +100,9 @@
       h('div', { className: 'overview-column' }, section('Recording', h('h3', null, about.name, about.is_complete === false && h('span', { className: 'badge badge-warn' }, `incomplete: ${about.done_segments} of ${about.n_segments} segments`)), h(Facts, { about })),
       section('Provenance', provenance ? (Object.keys(origin).length ? h(Tree, { value: origin }) : h('p', { className: 'quiet' }, 'Nothing was noted when this was recorded.')) : h('p', { className: 'quiet' }, 'Loading …')),
         card && section('Model card', typeof card === 'string' ? h('pre', { className: 'card-text' }, card) : h(Tree, { value: card }))),
-      h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h(interp.Documents, { key: stream.name, stream }))),
-      section('Sites', h(Sites, { about }))));
+      h('div', { className: 'overview-column' }, section('Documents', ...about.streams.map((/** @type {any} */ stream) => h('div', { key: stream.name }, about.streams.length > 1 && h('h3', { className: 'overview-stream' }, stream.name), h(interp.Documents, { stream })))),
+      about.sites.length > 0 && section('Sites', h(Sites, { about })),
+      attention && attention.sites.length > 0 && section('Attention', h(AttentionSites, { sites: attention.sites }))));
   }
 
   interp.addPage({ name: 'overview', title: 'Overview' });

@@ -62,18 +62,17 @@
   }
 
   function QueryKey() {
-    const { place, keyPlace, pos, key } = useSelection(['place', 'keyPlace', 'pos', 'key', 'asite', 'head', 'hoverHead', 'mapCount', 'theme', 'systemTheme']);
+    const { place, keyPlace } = useSelection(['place', 'keyPlace', 'pos', 'key', 'asite', 'head', 'hoverHead', 'mapCount', 'theme', 'systemTheme']);
     const shown = attention.shownHead();
     if (!shown || !place || !keyPlace) return h('p', { className: 'quiet attention-note' }, 'Loading …');
-    if (!shown.site.hasVectors) return h(interp.EmptyNote, { text: `Queries and keys of ${shown.site.module} were not recorded. Record them beside the weights: \`--sites '**/attention,**/query,**/key'\`` });
-    const pinned = pos === null ? -1 : pos - place.first - place.start;
-    const isPinned = pinned >= 0 && pinned < place.tokens.length;
-    const query = isPinned ? pinned : place.tokens.length - 1;
+    if (!shown.site.hasVectors) return h(interp.EmptyNote, { text: `Queries and keys of ${shown.site.module} were not recorded. Record them beside the weights: \`--sites '**/attention,**/query,**/key'\`.` });
+    const pinned = attention.pinned();
+    const isPinned = pinned.query >= 0;
+    const query = isPinned ? pinned.query : place.tokens.length - 1;
     const steps = attention.queryKey(shown.site, shown.head, place.start + query);
     if (!steps) return h('p', { className: 'quiet attention-note' }, 'Loading …');
-    const wanted = key === null ? -1 : key - keyPlace.first - keyPlace.start;
     const best = steps.weight.indexOf(Math.max(...steps.weight));
-    return h(Steps, { steps, place, keyPlace, query, isPinned, at: wanted >= 0 && wanted < steps.keys.length ? wanted : best });
+    return h(Steps, { steps, place, keyPlace, query, isPinned, at: pinned.key >= 0 && pinned.key < steps.keys.length ? pinned.key : best });
   }
 
   Object.assign(interp, { QueryKey });

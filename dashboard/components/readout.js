@@ -61,7 +61,7 @@
   }
 
   function Guess(/** @type {any} */ { token, probability, isActual }) {
-    return h('span', { className: isActual ? 'guess is-actual' : 'guess', style: { '--share': `${(100 * probability).toFixed(1)}%` }, title: isActual ? 'this is what came' : undefined },
+    return h('span', { className: isActual ? 'guess is-actual' : 'guess', style: { '--share': `${(100 * probability).toFixed(1)}%` }, title: isActual ? 'This is what came' : undefined },
       h('b', null, visible(token)), ` ${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`);
   }
 

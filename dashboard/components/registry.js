@@ -14,7 +14,7 @@
   const { selection } = interp;
 
   /** @type {Tab[]} */
-  const pages = [{ name: 'explore', title: 'Explore' }];
+  const pages = [{ name: 'explore', title: 'Explore', needs: (about) => (!about.sites || about.sites.length ? '' : "This recording holds no units. Record some with --sites '**/hidden' or '**/output'.") }];
   /** @type {Tab[]} */
   const panels = [];
   /** @type {KeyAction[]} */

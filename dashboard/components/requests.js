@@ -49,7 +49,7 @@
     }
     if (response.ok) return response;
     const answer = await response.json().catch(() => null);
-    const text = answer && answer.error ? answer.error : `${path} failed with status ${response.status}.`;
+    const text = answer && answer.error ? answer.error : `The request for ${path} failed with status ${response.status}.`;
     throw new RequestError(text, response.status);
   }
 

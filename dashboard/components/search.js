@@ -83,17 +83,17 @@
     };
     return h('div', { className: 'heat-bar' },
       h('label', { className: 'inline' }, 'Units that tell', h('select', { value: concept === null ? 'none' : concept, onChange: choose, 'aria-label': 'Concept' },
-        h('option', { value: 'none' }, 'choose …'),
+        h('option', { value: 'none' }, 'Choose …'),
         h('option', { value: '' }, range ? `the selected text (${range[1] - range[0]})` : 'selected text'),
         names.length > 0 && h('optgroup', { label: 'annotations' }, names.map(([name]) => h('option', { key: name, value: name }, name))),
         concepts && concepts.builtIn.length > 0 && h('optgroup', { label: 'built in' }, concepts.builtIn.map((/** @type {string} */ name) => h('option', { key: name, value: name }, name))))),
       h('label', { className: 'inline' }, 'in', h('select', { value: scope, onChange: (/** @type {any} */ event) => selection.set({ scope: event.target.value }, { push: true }) },
         h('option', { value: 'states' }, 'hidden states and cells'), h('option', { value: 'site' }, 'this site'), h('option', { value: 'all' }, 'all sites'))),
       isBusy
-        ? h('button', { type: 'button', className: 'chip', onClick: cancel }, 'cancel')
-        : h('button', { type: 'button', className: 'chip', disabled: !question(), onClick: run }, 'search'),
+        ? h('button', { type: 'button', className: 'chip', onClick: cancel }, 'Cancel')
+        : h('button', { type: 'button', className: 'chip', disabled: !question(), onClick: run }, 'Search'),
       isBusy && h('progress', { className: 'search-progress', max: searchJob.total || 1, value: searchJob.total ? searchJob.done : undefined, 'aria-label': 'Progress of the search' }),
-      isBusy && h('span', { className: 'quiet count' }, !searchJob.total ? 'starting …' : searchJob.done < searchJob.total ? `${searchJob.done.toLocaleString('en')} of ${searchJob.total.toLocaleString('en')} units` : 'intervals of the best units …'));
+      isBusy && h('span', { className: 'quiet count' }, !searchJob.total ? 'Starting …' : searchJob.done < searchJob.total ? `${searchJob.done.toLocaleString('en')} of ${searchJob.total.toLocaleString('en')} units` : 'Intervals of the best units …'));
   }
 
   /** One unit of the list. */
@@ -156,11 +156,11 @@
     let body = h(interp.EmptyNote, { text: 'Choose a concept, or select text and choose “the selected text”: the units that tell it are listed here, and a click on one colours the text.' });
     if (concept === '' && !range) body = h(interp.EmptyNote, { text: 'Select some text first: drag over it.' });
     else if (searchJob && searchJob.state === 'failed') body = h('p', { className: 'empty-note', role: 'alert' }, searchJob.error);
-    else if (searchJob && searchJob.state === 'cancelled') body = h(interp.EmptyNote, { text: 'Cancelled. “search” starts again.' });
+    else if (searchJob && searchJob.state === 'cancelled') body = h(interp.EmptyNote, { text: 'Cancelled. “Search” starts again.' });
     else if (searchJob && searchJob.result) {
       body = h('div', { className: 'search-body' },
         h('div', { className: 'search-side' }, h(Behind, { job: searchJob }), h(Units, { found: searchJob.result })),
-        searchJob.result.places && h('div', { className: 'search-side' }, h('p', { className: 'search-note' }, `Similar places in ${searchJob.result.nDocuments} documents`),
+        searchJob.result.places && h('div', { className: 'search-side' }, h('p', { className: 'search-note' }, `Similar places in ${searchJob.result.nDocuments} documents.`),
           h('ul', { className: 'snippets' }, searchJob.result.places.map((/** @type {any} */ row) => h(Snippet, { key: row.position, row, note: row.score.toFixed(2) })))));
     } else if (searchJob) body = h('p', { className: 'quiet search-note' }, 'Looking through the units …');
     const state = searchJob ? `${searchJob.state}${searchJob.result && searchJob.result.isDraft ? '-draft' : ''}` : '';

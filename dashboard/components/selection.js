@@ -32,6 +32,8 @@
     help: false,
   };
 
+  const MOST_ERRORS = 6; // an address may be wrong in several ways
+
   class Selection {
     constructor() {
       /** @type {Record<string, any>} */
@@ -106,7 +108,7 @@
     /** Show an error in the page until it is dismissed. */
     report(/** @type {string} */ text) {
       if (this.state.errors.some((/** @type {any} */ error) => error.text === text)) return;
-      this.set({ errors: [...this.state.errors.slice(-3), { id: ++this.errorNumber, text }] });
+      this.set({ errors: [...this.state.errors.slice(1 - MOST_ERRORS), { id: ++this.errorNumber, text }] });
     }
 
     dismiss(/** @type {number} */ id) {

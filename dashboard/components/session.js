@@ -32,6 +32,7 @@
     const isFirst = !current;
     selection.set({ about, run: chosen.key, statistics: null, limit: null, hoverUnit: null, hoverPos: null });
     settleSite(isFirst); // a site that only the recording before had was not asked for here
+    if (isFirst) settleTrack();
     if (isFirst && !document.querySelector('.coloured-text')) askEarly();
   }
 
@@ -45,6 +46,35 @@
     const last = found ? found.nUnits - 1 : 0;
     if (isAsked && unit !== null && unit > last) selection.report(`Unit ${unit} does not exist: ${name} has units 0 to ${last}.`);
     selection.set({ site: name, unit: Math.min(unit === null ? 0 : unit, last) });
+    // On a page of heads the position may be one of another stream.
+    if (isAsked && selection.get().view === 'explore') settlePlaces(selection.stream(), ['pos', 'at', 'doc', 'range']);
+  }
+
+  /**
+   * What the address asks for beyond the end of a stream is said, and let go of.
+   * @param {any} stream @param {string[]} keys that count positions of it, or `doc`
+   */
+  function settlePlaces(stream, keys) {
+    if (!stream) return;
+    for (const key of keys) {
+      const value = selection.get()[key];
+      if (value === null) continue;
+      const isDocument = key === 'doc';
+      const n = isDocument ? stream.nDocuments : stream.nPositions;
+      const last = Array.isArray(value) ? value[1] - 1 : value;
+      if (last < n) continue;
+      const [what, whose] = isDocument ? ['Document', 'documents'] : ['Position', 'positions'];
+      selection.report(`${what} ${last.toLocaleString('en')} does not exist: the stream “${stream.name}” has ${n ? `${whose} 0 to ${(n - 1).toLocaleString('en')}` : `no ${whose}`}.`);
+      selection.set({ [key]: null });
+    }
+  }
+
+  /** An underline that the address asks for and the recording lacks. */
+  function settleTrack() {
+    const { about, track } = selection.get();
+    if (track === null || track === 'loss' || about.annotations.some((/** @type {any} */ info) => info.name === track)) return;
+    selection.report(`This recording has no annotation “${track}”.`);
+    selection.set({ track: null });
   }
 
   let step = 1; // of the walk through the units; 0 after a jump, which says nothing about the next
@@ -56,6 +86,19 @@
     const { unit } = selection.get();
     if (unitBefore !== null && unit !== null) step = Math.abs(unit - unitBefore) === 1 ? unit - unitBefore : 0;
     unitBefore = unit;
+  }
+
+  /** @type {{about: any, stream: any}} */
+  let before = { about: null, stream: null };
+
+  /** A position of one stream means nothing on another: a site there keeps the document alone. */
+  function changeStream(/** @type {any} */ _state, /** @type {string[]} */ changed, /** @type {any} */ options) {
+    const { about, pos, part, inSight, view } = selection.get();
+    const last = before;
+    before = { about, stream: selection.stream() };
+    if (options.restored || view !== 'explore' || !last.stream || last.about !== about || last.stream === before.stream || changed.includes('pos')) return;
+    const current = interp.currentDocument(part, pos === null ? inSight : [pos]);
+    selection.set({ doc: current ? current.index : null, at: null, pos: null, range: null });
   }
 
   /** The unit that comes next if the walk goes on; null after a jump, at the end and in a preview. */
@@ -115,6 +158,7 @@
     applyTheme();
     selection.subscribe(['theme', 'systemTheme', 'view'], applyTheme);
     selection.subscribe(['run', 'catalogue'], () => guarded(openRecording));
+    selection.subscribe(['site'], changeStream);
     selection.subscribe(['site', 'unit'], () => settleSite());
     selection.subscribe(['unit'], followWalk);
     guarded(async () => selection.set({ catalogue: await getJson('recordings') }));
@@ -133,5 +177,5 @@
     });
   }
 
-  Object.assign(interp, { session: { start, chooseRecording, firstSite, settleSite, likelyUnit, wantedPart }, useSelection });
+  Object.assign(interp, { session: { start, chooseRecording, firstSite, settleSite, settlePlaces, likelyUnit, wantedPart }, useSelection });
 })();

@@ -63,7 +63,7 @@
         event.stopPropagation();
       }
     };
-    const count = !find ? 'Enter jumps' : !found || !found.n ? 'no match' : `${found.current + 1} of ${found.n.toLocaleString('en')}${found.more ? '+' : ''}`;
+    const count = !find ? 'Enter jumps on.' : !found || !found.n ? 'No match.' : `${found.current + 1} of ${found.n.toLocaleString('en')}${found.more ? '+' : ''}`;
     return h('div', { className: 'find', role: 'search' },
       h('input', { ref: field, type: 'search', 'aria-label': 'Search the text', placeholder: 'Search this text', value: find, onKeyDown: keys, onChange: (/** @type {any} */ event) => selection.set({ find: event.target.value }) }),
       h('span', { className: 'quiet count', role: 'status' }, count));

@@ -23,11 +23,16 @@
     const { catalogue, about } = useSelection(['catalogue', 'about']);
     if (!catalogue) return h('span', { className: 'quiet' }, 'Opening …');
     if (!catalogue.length) return h('span', { className: 'quiet' }, 'No recording is open.');
-    return h(Select, {
-      label: 'Recording', value: about ? about.key : '',
-      options: catalogue.map((/** @type {any} */ row) => ({ value: row.key, text: row.name })),
-      onChange: session.chooseRecording,
-    });
+    return h(React.Fragment, null,
+      h(Select, {
+        label: 'Recording', value: about ? about.key : '',
+        options: catalogue.map((/** @type {any} */ row) => ({ value: row.key, text: row.name })),
+        onChange: session.chooseRecording,
+      }),
+      about && about.is_complete === false && h('span', {
+        className: 'badge badge-warn badge-toolbar',
+        title: `It was stopped after ${about.done_segments} of ${about.n_segments} segments: what is missing has no values. The same command with interp record --resume goes on.`,
+      }, 'incomplete'));
   }
 
   /** Layer first, then one button per signal: all of a layer's signals share their units. */
@@ -84,7 +89,8 @@
       return h('button', {
         key: name, type: 'button', 'aria-current': view === name ? 'page' : undefined, title: lack || undefined,
         className: `tab${view === name ? ' is-on' : ''}${lack ? ' is-empty' : ''}`,
-        onClick: () => selection.set({ view: name }, { push: true }),
+        // Without units there is no text to colour: a message says what to do.
+        onClick: () => (lack && name === 'explore' ? selection.report(lack) : selection.set({ view: name }, { push: true })),
       }, title);
     }));
   }

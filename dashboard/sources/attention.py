@@ -59,6 +59,13 @@ class AttentionSource(Protocol):
         """Return (n_queries, n_keys) float32 weights of one head for a window of a document."""
         ...
 
+    def key_range(self, site: str, document: int, queries: Window) -> np.ndarray | None:
+        """Return (n, 2) first and one past the last key that each query of a window can see.
+
+        Counted within the document; None where the keys of a query are no run of positions.
+        """
+        ...
+
     def head_vectors(
         self, site: str, signal: str, document: int, head: int, window: Window
     ) -> np.ndarray | None:
@@ -160,6 +167,13 @@ class AttentionMemorySource(MemorySource):
         """Return (n_queries, n_keys) float32 weights of one head."""
         found = self._maps[site][document][head, slice(*queries), slice(*keys)]
         return np.asarray(found, np.float32)
+
+    def key_range(self, site: str, document: int, queries: Window) -> np.ndarray | None:
+        """Return (n, 2) keys that each query can see: up to the last that any head uses."""
+        used = self._maps[site][document][:, slice(*queries)].max(0) > 0
+        n_keys = used.shape[1]
+        stop = np.where(used.any(1), n_keys - used[:, ::-1].argmax(1), 0)
+        return np.stack([0 * stop, stop], axis=1)
 
     def head_vectors(
         self, site: str, signal: str, document: int, head: int, window: Window

@@ -43,6 +43,14 @@ class RecordedAttention:
         )
         return weights
 
+    def key_range(self, site: str, document: int, queries: Window) -> np.ndarray | None:
+        """Return (n, 2) keys that each query of a window can see."""
+        order = getattr(self._recording, "key_order", None)
+        if order is not None and order(site, document) is not None:
+            return None  # windows of an image: their keys are no run of positions
+        found: np.ndarray = self._recording.key_range(site, document)[slice(*queries)]
+        return found
+
     def head_vectors(
         self, site: str, signal: str, document: int, head: int, window: Window
     ) -> np.ndarray | None:

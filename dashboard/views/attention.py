@@ -12,12 +12,20 @@ from flask import Response
 
 from dashboard import ids
 from dashboard.answers import json_answer, raw_answer
-from dashboard.attention import halves, head_metrics, pack, roots, score_steps, shrink
+from dashboard.attention import (
+    halves,
+    pack,
+    patch_names,
+    roots,
+    score_steps,
+    shrink,
+)
 from dashboard.components import Attention
+from dashboard.head_numbers import WindowNumbers
 from dashboard.payloads import rounded
 from dashboard.queries import Query, QueryError
 from dashboard.results import head_scores
-from dashboard.sources.attention import AttentionInfo, AttentionSource, ImageSource
+from dashboard.sources.attention import AttentionInfo, AttentionSource, ImageSource, Window
 from interp.errors import unknown_name
 
 TITLE = "Attention"
@@ -27,6 +35,7 @@ AREA = "page"
 MAX_TOKENS = 1_024
 MAX_BYTES = 2_000_000
 THUMBNAIL = 48
+GENERATED = "generated"  # the annotation that `interp record --generate` leaves
 
 
 def layout() -> Component:
@@ -63,26 +72,41 @@ def _head(query: Query, site: AttentionInfo) -> int:
     return head
 
 
-def _window(query: Query, stream: str, document: int, prefix: str = "") -> tuple[int, int]:
-    """Return a window of a document, cut to its end: ``start`` and ``n`` of the request."""
+def _window(
+    query: Query, stream: str, document: int, *, is_clipped: bool = False, is_apart: bool = False
+) -> tuple[int, int]:
+    """Return a window of a document on one stream, cut to its end: `n` positions from a start.
+
+    Streams differ in length, so each may have a window of its own: ``start:NAME`` and ``n:NAME``
+    say which for the stream NAME. Otherwise ``start`` and ``n`` do, and a stream that `is_apart`
+    begins at 0. A start beyond the document is refused; `is_clipped` shows the end instead.
+    """
     bounds = query.shelf.source.streams[stream].document_start
     if document >= len(bounds) - 1:
         raise QueryError(
             f"There are {len(bounds) - 1:,} documents, so no document {document}.", 404
         )
     length = int(bounds[document + 1] - bounds[document])
-    start = query.integer(prefix + "start", 0, high=max(0, length - 1))
-    n = query.integer(prefix + "n", MAX_TOKENS, 1, MAX_TOKENS)
+    own = f"start:{stream}"
+    name = own if is_apart or own in query.arguments else "start"
+    size = f"n:{stream}" if f"n:{stream}" in query.arguments else "n"
+    n = query.integer(size, MAX_TOKENS, 1, MAX_TOKENS)
+    if is_clipped and name != own and query.integer(name, 0) >= length:
+        return max(0, length - n), length
+    start = query.integer(name, 0, high=max(0, length - 1))
     return start, min(length, start + n)
 
 
-def _windows(query: Query, site: AttentionInfo) -> tuple[int, tuple[int, int], tuple[int, int]]:
+def _windows(
+    query: Query, site: AttentionInfo, *, is_clipped: bool = False
+) -> tuple[int, tuple[int, int], tuple[int, int]]:
     """Return document, query window and key window; one and the same for self-attention."""
     document = query.integer("document", 0)
-    queries = _window(query, site.stream, document)
+    queries = _window(query, site.stream, document, is_clipped=is_clipped)
     if not site.is_cross:
         return document, queries, queries
-    return document, queries, _window(query, site.key_stream, document, "key")
+    # Where the queries begin says nothing about the keys of another stream.
+    return document, queries, _window(query, site.key_stream, document, is_apart=True)
 
 
 def attention_sites(query: Query) -> Response:
@@ -108,38 +132,48 @@ def attention_sites(query: Query) -> Response:
     return json_answer({"sites": rows, "stored": stored, "imageStreams": images})
 
 
-def _every_head(
-    query: Query, source: AttentionSource
-) -> Iterator[tuple[AttentionInfo, int, np.ndarray, int, int]]:
-    """Yield site, head, map in the window, first query and first key, of every head."""
+Seen = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _every_site(query: Query, source: AttentionSource) -> Iterator[tuple[AttentionInfo, int, Seen]]:
+    """Yield each site with maps, the document, and the windows of its queries and keys.
+
+    One window is asked for, and streams differ in length: a shorter one shows its end.
+    """
     for site in source.attention_sites.values():
-        if site.form == "stats":
-            continue
-        document, queries, keys = _windows(query, site)
-        for head in range(site.n_heads):
-            weights = source.attention(site.name, document, head, queries, keys)
-            yield site, head, weights, queries[0], keys[0]
+        if site.form != "stats":
+            document, queries, keys = _windows(query, site, is_clipped=True)
+            yield site, document, (queries, keys)
 
 
 def heads(query: Query) -> Response:
     """Thumbnails of every head for one window of a document, as codes of `roots`."""
+    source = _source(query)
     rows: list[dict[str, Any]] = []
     pictures: list[np.ndarray] = []
-    for site, head, weights, *_ in _every_head(query, _source(query)):
-        pictures.append(roots(shrink(weights, THUMBNAIL)))
-        rows.append({"site": site.name, "head": head, "shape": pictures[-1].shape})
+    for site, document, seen in _every_site(query, source):
+        for head in range(site.n_heads):
+            weights = source.attention(site.name, document, head, *seen)
+            pictures.append(roots(shrink(weights, THUMBNAIL)))
+            rows.append({"site": site.name, "head": head, "shape": pictures[-1].shape})
     return raw_answer(pack({"heads": rows}, pictures))
 
 
 def heads_in_numbers(query: Query) -> Response:
     """What every head does in one window of a document, and what stored results say of it."""
+    source = _source(query)
     stored = head_scores(query.shelf.source)
-    rows = [
-        {"site": site.name, "head": head}
-        | {f"all {m}": values.get(f"{site.name}:{head}") for m, values in stored.items()}
-        | head_metrics(weights, first_key, first_query, site.is_cross)
-        for site, head, weights, first_query, first_key in _every_head(query, _source(query))
-    ]
+    rows = []
+    for site, document, (queries, keys) in _every_site(query, source):
+        visible = source.key_range(site.name, document, queries)
+        numbers = WindowNumbers(visible, queries, keys, site.is_cross)
+        for head in range(site.n_heads):
+            weights = source.attention(site.name, document, head, queries, keys)
+            rows.append(
+                {"site": site.name, "head": head}
+                | {f"all {m}": values.get(f"{site.name}:{head}") for m, values in stored.items()}
+                | numbers.of(weights)
+            )
     return json_answer({"heads": rows})
 
 
@@ -212,10 +246,27 @@ def place(query: Query) -> Response:
             "first": first,
             "length": length,
             "start": start,
-            "tokens": source.tokens(stream.name, document, (start, stop)),
+            "tokens": _words(source, stream.name, document, (start, stop)),
             "special": inside,
+            "written": _written(query, stream.name, first + start, first + stop),
         }
     )
+
+
+def _written(query: Query, stream: str, start: int, stop: int) -> list[int]:
+    """Return which positions of a run the model wrote itself, counted from its start."""
+    source = query.shelf.source
+    info = source.annotations.get(GENERATED)
+    if info is None or info.stream != stream:
+        return []
+    return [int(i) for i in np.flatnonzero(np.asarray(source.annotation(GENERATED, start, stop)))]
+
+
+def _words(source: AttentionSource, stream: str, document: int, window: Window) -> list[str]:
+    """Return what stands for some positions: tokens, or where the patches of an image lie."""
+    if isinstance(source, ImageSource) and stream in source.image_streams:
+        return patch_names(source.rectangles(stream, document))[slice(*window)]
+    return source.tokens(stream, document, window)
 
 
 def query_key(query: Query) -> Response:

@@ -22,7 +22,10 @@ GRID_OPTIONS = {
     "rowSelection": {"mode": "multiRow", "checkboxes": True, "enableClickSelection": False},
     "selectionColumnDef": {"width": 40, "pinned": "left"},
     "theme": "themeQuartz",
-    "localeText": {"noRowsToShow": "Statistics are on their way, or no unit matches the filter."},
+    "localeText": {
+        "noRowsToShow": "Statistics are on their way …",
+        "noMatchingRows": "No unit matches the filter.",
+    },
     "suppressCellFocus": False,
 }
 

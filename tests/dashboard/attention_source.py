@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dashboard.sources.attention import AttentionMemorySource
+from dashboard.sources.attention import AttentionInfo, AttentionMemorySource
+from dashboard.sources.protocol import StreamInfo
 
 WORDS = ["the", " cat", " sat", " on", " the", " mat", "<b>", "\u202e\x00"]
 OTHER = ["one", " two", " three"]
@@ -79,19 +80,120 @@ def attention_source(n_long: int = 300) -> AttentionMemorySource:
     )
 
 
+def grid(n: int, size: int) -> list[list[int]]:
+    """Rectangles of n by n patches of an image of size by size pixels."""
+    step = size // n
+    return [
+        [step * x, step * y, step * (x + 1), step * (y + 1)] for y in range(n) for x in range(n)
+    ]
+
+
 def image_source() -> AttentionMemorySource:
-    """One image of 4 by 4 patches that look at themselves, and a class token that looks at all."""
+    """Two images of 4 by 4 patches that look at themselves; a class token looks at all."""
     n = 17
     weights = np.eye(n, dtype=np.float32)
     weights[0] = np.arange(n) / np.arange(n).sum()
-    picture = np.full((8, 8, 3), 200, np.uint8)
-    rectangles = [[0, 0, 0, 0]]
-    rectangles += [[2 * x, 2 * y, 2 * x + 2, 2 * y + 2] for y in range(4) for x in range(4)]
+    pictures = [np.full((8, 8, 3), value, np.uint8) for value in (200, 100)]
+    rectangles = np.array([[0, 0, 0, 0], *grid(4, 8)])
     return AttentionMemorySource(
-        [("digit", "")],
-        {"blocks.0.attention/attention": [weights[None]]},
-        images=[(picture, np.array(rectangles))],
+        [("digit", ""), ("other", "")],
+        {"blocks.0.attention/attention": [weights[None]] * 2},
+        images=[(picture, rectangles) for picture in pictures],
         has_text=False,
-        n_positions=[n],
+        n_positions=[n, n],
         name="digits",
     )
+
+
+class StreamsSource(AttentionMemorySource):
+    """Several streams, each of one word a position, and heads from one to another.
+
+    `words` is stream -> documents -> words; `heads` site -> (stream, key stream), one head each
+    whose row q is 1 at key q modulo keys; `images` stream -> documents -> picture, rectangles.
+    """
+
+    def __init__(self, name, words, heads, images=None):
+        self.words = {
+            stream: [list(document) for document in found] for stream, found in words.items()
+        }
+        self.pictures = images or {}
+        longest = next(iter(self.words.values()))
+        super().__init__(
+            [(f"document {i}", "".join(found)) for i, found in enumerate(longest)],
+            {},
+            spans=[self._spans_of(found) for found in longest],
+            name=name,
+            stream=next(iter(self.words)),
+        )
+        self._streams = {stream: self._info(stream) for stream in self.words}
+        self._attention_sites = {
+            site: AttentionInfo(site, site.rpartition("/")[0], 1, *streams)
+            for site, streams in heads.items()
+        }
+
+    @staticmethod
+    def _spans_of(words):
+        ends = np.cumsum([len(word) for word in words])
+        return np.stack([ends - [len(word) for word in words], ends], 1)
+
+    def _info(self, stream):
+        starts = np.cumsum([0, *(len(found) for found in self.words[stream])])
+        names = [f"document {i}" for i in range(len(self.words[stream]))]
+        return StreamInfo(
+            stream, int(starts[-1]), names, starts, stream not in self.pictures, False
+        )
+
+    def text(self, stream, document):
+        return "".join(self.words[stream][document])
+
+    def spans(self, stream, document):
+        return self._spans_of(self.words[stream][document])
+
+    def tokens(self, stream, document, window):
+        return self.words[stream][document][slice(*window)]
+
+    @property
+    def image_streams(self):
+        return list(self.pictures)
+
+    def image(self, stream, document):
+        return self.pictures[stream][document][0]
+
+    def rectangles(self, stream, document):
+        return np.array(self.pictures[stream][document][1])
+
+    def key_range(self, site, document, queries):
+        n_keys = len(self.words[self._attention_sites[site].key_stream][document])
+        return np.tile([0, n_keys], (queries[1] - queries[0], 1))
+
+    def attention(self, site, document, head, queries, keys):
+        info = self._attention_sites[site]
+        n, n_keys = (len(self.words[name][document]) for name in (info.stream, info.key_stream))
+        weights = np.eye(n_keys, dtype=np.float32)[np.arange(n) % n_keys]
+        return weights[slice(*queries), slice(*keys)]
+
+
+def pair_source() -> StreamsSource:
+    """Words to phonemes: an encoder of a short stream, a decoder of a longer one."""
+    words = {
+        "source": [["a", "b", "c"], ["d", "e"]],
+        "target": [[f"T{i}" for i in range(80)], [f"U{i}" for i in range(40)]],
+    }
+    heads = {
+        "encoder/attention": ("source", "source"),
+        "decoder.self/attention": ("target", "target"),
+        "decoder.cross/attention": ("target", "source"),
+    }
+    return StreamsSource("pairs", words, heads)
+
+
+def resolution_source() -> StreamsSource:
+    """One image in patches of two sizes: 4 by 4 in the first layer, 2 by 2 in the second."""
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    words = {"image": [[str(i) for i in range(16)]], "image_2x2": [[str(i) for i in range(4)]]}
+    images = {"image": [(picture, grid(4, 8))], "image_2x2": [(picture, grid(2, 8))]}
+    heads = {
+        "stage.0/attention": ("image", "image"),
+        "stage.1/attention": ("image_2x2", "image_2x2"),
+    }
+    return StreamsSource("grids", words, heads, images)

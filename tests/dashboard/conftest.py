@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,28 @@ def until(page, expression: str, argument=None, seconds: float = 60) -> None:
         if time.monotonic() > stop:
             raise AssertionError(f"{expression} did not come true within {seconds} s")
         page.wait_for_timeout(30)
+
+
+def state(page, key: str):
+    """Return one key of the selection."""
+    return page.evaluate("key => interp.selection.get()[key]", key)
+
+
+def wait_state(page, key: str, value) -> None:
+    """Wait until a key of the selection has a value."""
+    asked = [key, json.dumps(value, separators=(",", ":"))]
+    until(page, "([key, value]) => JSON.stringify(interp.selection.get()[key]) === value", asked)
+
+
+def shown_unit(page, unit: int) -> None:
+    """Wait until the text is coloured by a unit."""
+    page.wait_for_selector(f".coloured-text[data-unit='{unit}']")
+
+
+def painted(page, selector: str, part: str) -> None:
+    """Wait until an element says that it has painted what is asked for."""
+    asked = [selector, part]
+    until(page, "([s, t]) => (document.querySelector(s)?.dataset.painted || '').includes(t)", asked)
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,7 @@ def test_every_control_writes_what_a_new_tab_reads(recordings, open_page, keys):
     wrote("units")
     click("Overview")
     page.get_by_label("Filter documents").fill("te")
-    page.get_by_role("button", name="loss, bits").click()
+    page.get_by_role("button", name="loss, nats").click()
     wrote("docsort")
     found = settled(page)
     assert found["units"] == list(range(300)) and found["unit"] == 0 and found["pos"] == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard import create_app
-from dashboard.attention import head_metrics, pack, roots, score_steps, shrink
+from dashboard.attention import pack, patch_names, roots, score_steps, shrink
 from dashboard.sources import open_sources
 from dashboard.sources.attention import AttentionSource, ImageSource
 from tests.dashboard.attention_source import (
@@ -18,9 +18,9 @@ from tests.dashboard.attention_source import (
     WORDS,
     attention_source,
     even,
-    first,
     image_source,
     maps,
+    pair_source,
     previous,
 )
 
@@ -32,49 +32,13 @@ def unpack(body: bytes) -> tuple[dict, bytes]:
 
 @pytest.fixture(scope="module")
 def client():
-    return create_app([attention_source(), image_source()]).server.test_client()
+    return create_app([attention_source(), image_source(), pair_source()]).server.test_client()
 
 
 def ask(client, path, status=200):
     answer = client.get(f"/api/{path}", headers={"Host": "127.0.0.1"})
     assert answer.status_code == status, answer.get_data(as_text=True)
     return answer
-
-
-def test_a_head_that_looks_back_once():
-    found = head_metrics(previous(10), 0, 0)
-    assert found["previous"] == pytest.approx(0.75)
-    assert found["same"] == pytest.approx((9 * 0.25 + 1) / 10)
-    assert found["distance"] == pytest.approx(0.75 * 9 / 10)
-    assert found["largest"] == pytest.approx((9 * 0.75 + 1) / 10)
-    two = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(2)
-    assert found["entropy"] == pytest.approx(0.9 * two)
-
-
-def test_even_attention_has_full_entropy_and_the_first_row_none():
-    found = head_metrics(even(50), 0, 0)
-    assert found["entropy"] == pytest.approx(49 / 50)
-    assert head_metrics(first(50), 0, 0)["entropy"] == 0
-    assert head_metrics(first(50), 0, 0)["first"] == 1
-
-
-def test_a_window_counts_positions_of_the_document():
-    whole = previous(20)
-    inside = head_metrics(whole[8:16, 6:16], 6, 8)
-    assert inside["previous"] == pytest.approx(0.75)
-    assert inside["distance"] == pytest.approx(0.75)
-    # From another window's keys the position before is out of sight for every row but one.
-    assert head_metrics(whole[8:16, 8:16], 8, 8)["previous"] == pytest.approx(0.75)
-
-
-def test_between_streams_no_key_is_the_position_before():
-    found = head_metrics(previous(6), 0, 0, is_cross=True)
-    assert all(np.isnan(found[name]) for name in ("previous", "same", "distance"))
-    assert found["largest"] > 0.7 and found["entropy"] > 0
-
-
-def test_nothing_in_sight_is_no_number():
-    assert all(np.isnan(v) for v in head_metrics(np.zeros((3, 3), np.float32), 0, 0).values())
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 20))
@@ -99,6 +63,12 @@ def test_what_is_packed_is_aligned():
         body = pack({"x": text}, [np.arange(3, dtype="<f4")])
         assert len(body) % 4 == 0
         assert unpack(body)[0] == {"x": text}
+
+
+def test_patches_are_named_by_row_and_column():
+    rectangles = np.array([[0, 0, 0, 0], [0, 0, 2, 2], [2, 0, 4, 2], [0, 2, 2, 4], [0, 0, 0, 0]])
+    assert patch_names(rectangles) == ["[class]", "1,1", "1,2", "2,1", "token 4"]
+    assert patch_names(rectangles[1:3]) == ["1,1", "1,2"]
 
 
 def test_steps_lead_from_query_and_keys_to_weights():
@@ -150,6 +120,26 @@ def test_thumbnails_and_numbers_of_every_head(client):
     assert numbers[1]["first"] == 1
 
 
+@pytest.mark.parametrize(("start", "source"), [(0, 3), (2, 1), (60, 3)])
+def test_a_window_beyond_the_shorter_stream_shows_the_end_of_it(client, start, source):
+    header, _ = unpack(ask(client, f"pairs/heads?document=0&start={start}&n=16").data)
+    # The cross head's keys do not begin where its queries do.
+    assert [head["shape"] for head in header["heads"]] == [[source, source], [16, 16], [16, 3]]
+    rows = ask(client, f"pairs/heads_in_numbers?document=0&start={start}&n=16").json["heads"]
+    assert len(rows) == 3
+
+
+def test_each_stream_may_have_a_window_of_its_own(client):
+    asked = "document=0&start:target=60&n:target=8&start:source=1&n:source=2"
+    header, _ = unpack(ask(client, f"pairs/heads?{asked}").data)
+    assert [head["shape"] for head in header["heads"]] == [[2, 2], [8, 8], [8, 2]]
+    site = "site=decoder.cross/attention&head=0"
+    header, body = unpack(ask(client, f"pairs/attention_map?{site}&{asked}").data)
+    assert header == {"queries": [60, 68], "keys": [1, 3], "shape": [8, 2]}
+    found = np.frombuffer(body, "<f2").reshape(8, 2)
+    np.testing.assert_array_equal(found[:, 0], (np.arange(60, 68) % 3 == 1))
+
+
 def test_the_graph_gets_every_head_of_every_layer(client):
     header, body = unpack(ask(client, "heads/attention_layers?document=0&n=5").data)
     assert [site["nHeads"] for site in header["sites"]] == [2, 2]
@@ -198,7 +188,7 @@ def test_stored_measures_of_heads_stand_beside_those_of_the_window(tmp_path):
     assert ask(client, "run/attention_sites").json["stored"] == ["induction"]
     rows = ask(client, "run/heads_in_numbers?document=0").json["heads"]
     assert [row["all induction"] for row in rows] == [0.25, None]
-    assert all(row["entropy"] is not None for row in rows)
+    assert all(row["relative_entropy"] is not None for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +202,8 @@ def test_stored_measures_of_heads_stand_beside_those_of_the_window(tmp_path):
         (f"heads/query_key?site={LAYERS[0]}&head=0&query=1", 404, "h.0.attn/query"),
         ("heads/image?document=0", 404, "no images"),
         ("heads/attention_layers?stream=image", 404, "No self-attention"),
+        ("pairs/attention_map?site=encoder/attention&head=0&start=9", 400, "0 to 2"),
+        ("pairs/heads?start:source=3", 400, "0 to 2"),
     ],
 )
 def test_what_cannot_be_answered_is_said(client, path, status, words):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.dashboard.attention_source import LAYERS, WORDS, attention_source, image_source, maps
-from tests.dashboard.conftest import served, until
+from tests.dashboard.conftest import painted, served, until
 
 #: The centre of a matrix's cell as the page draws it, its colour, and the canvas's place.
 CELL = """([query, key, queries, keys]) => {
@@ -42,12 +42,6 @@ def open_heads(address, open_page):
         return page
 
     return open_
-
-
-def painted(page, selector: str, part: str) -> None:
-    """Wait until an element says that it has painted what is asked for."""
-    asked = [selector, part]
-    until(page, "([s, t]) => (document.querySelector(s)?.dataset.painted || '').includes(t)", asked)
 
 
 def colour(weight: float) -> np.ndarray:
@@ -214,18 +208,6 @@ def test_steps_walk_through_the_text_with_predictions(open_heads):
     page.get_by_role("button", name="step ›").click()
     until(page, "() => interp.selection.get().pos === 3")
     assert tokens.nth(2).get_attribute("title") == "·sat: 0.7500"
-
-
-def test_an_image_is_bright_where_a_patch_looks(address, open_page):
-    page = open_page(f"{address}/?run=digits&view=attention&look=patches&pos=6", wait=False)
-    painted(page, ".patches", "0|6|1.0000")
-    colours = page.evaluate(
-        """() => { const c = document.querySelector('.patches canvas'), k = c.width / 4;
-          const at = (n) => Math.floor((n + .5) * k);
-          const red = (n) => c.getContext('2d').getImageData(at(n), at(n), 1, 1).data[0];
-          return [red(1), red(3)]; }"""
-    )
-    assert colours[0] == 200 and colours[1] < 90
 
 
 def test_hostile_tokens_are_shown_literally(open_heads):

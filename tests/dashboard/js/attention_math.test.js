@@ -5,7 +5,7 @@ const path = require('node:path');
 const interp = require('./load.js');
 require(path.join(__dirname, '..', '..', '..', 'dashboard', 'components', 'attention_math.js'));
 
-const { edgesByMass, combine, rollout, reaching, flowTo, strongest, readHeader, withResidual } = interp.attentionMath;
+const { edgesByMass, combine, reaching, flowTo, strongest, readHeader, withResidual } = interp.attentionMath;
 const map = (...rows) => Float32Array.from(rows.flat());
 
 test('a header and what follows it are taken apart', () => {
@@ -49,17 +49,6 @@ test('heads combine to their mean and their largest weight', () => {
   assert.deepEqual([...strongest(maps)], [1, 0]);
 });
 
-test('rollout of uniform attention has the known diagonal', () => {
-  const [n, layers] = [8, 6];
-  const uniform = new Float32Array(n * n).fill(1 / n);
-  const rolled = rollout(Array(layers).fill(uniform), n)[layers - 1];
-  const expected = 0.5 ** layers + (1 - 0.5 ** layers) / n;
-  assert.ok(Math.abs(rolled[0] - expected) < 1e-6);
-  for (let q = 0; q < n; q++) {
-    assert.ok(Math.abs(rolled.subarray(q * n, (q + 1) * n).reduce((a, b) => a + b) - 1) < 1e-5);
-  }
-});
-
 test('the residual path makes rows sum to 1, also those of nothing', () => {
   const step = withResidual(map([1, 0], [0, 0]), 2);
   assert.deepEqual([...step], [1, 0, 0, 1]);
@@ -75,23 +64,18 @@ test('only what reaches the target is kept', () => {
   assert.deepEqual(reaching([first, second], 3, 0, 0.5).edges.map((e) => e.query), [0, 0]);
 });
 
-test('what flows to the target through a layer is its rollout', () => {
-  const rng = (() => { let s = 7; return () => (s = (s * 16807) % 2147483647) / 2147483647; })();
-  const n = 5;
-  const layers = Array.from({ length: 3 }, () => {
-    const out = Float32Array.from({ length: n * n }, rng);
+test('what flows to the target is known where attention is uniform', () => {
+  const [n, depth, target] = [8, 6, 3];
+  const through = flowTo(Array(depth).fill(new Float32Array(n * n).fill(1 / n)), n, target);
+  for (let level = 0; level < depth; level++) {
+    // Above this layer the target is where it stays with a half each time, and even elsewhere.
+    const stays = 0.5 ** (depth - 1 - level);
     for (let q = 0; q < n; q++) {
-      const sum = out.subarray(q * n, (q + 1) * n).reduce((a, b) => a + b);
-      for (let k = 0; k < n; k++) out[q * n + k] /= sum;
+      const above = (q === target ? stays : 0) + (1 - stays) / n;
+      for (let k = 0; k < n; k++) {
+        const expected = q === k ? 0 : (above * 0.5) / n;
+        assert.ok(Math.abs(through[level][q * n + k] - expected) < 1e-7);
+      }
     }
-    return out;
-  });
-  const through = flowTo(layers, n, 3);
-  const rolled = rollout(layers, n)[2];
-  for (let k = 0; k < n; k++) {
-    let arriving = 0;
-    for (let q = 0; q < n; q++) arriving += through[0][q * n + k];
-    assert.ok(arriving <= rolled[3 * n + k] + 1e-6); // what attention brings, without the residual path
-    assert.equal(through[2][k * n + k], 0);
   }
 });
