@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MAX_WIDTH = 256
+_MAX_WIDTH = 2048
 """Up to this many values a step, the call of one operation per step costs more than the
 arithmetic, and the scan in chunks is faster (measured; see benchmarks/capture.py)."""
-_MIN_STEPS = 32
+_MIN_STEPS = 48
+_UNSEEN = 3e-7
+"""A difference between cells that is no more than the rounding of their gates."""
 
 
 def scan_(
@@ -45,19 +47,16 @@ def scan_(
     previous = previous[:batch] if not reverse else previous
     if batch != sizes[-1] or (reverse and len(previous) != batch):
         return _scan_ragged_(forget, cells, previous, initial, sizes, reverse)
-    forget, cells = forget.unflatten(0, (n_steps, batch)), cells.view(n_steps, batch, -1)
-    if n_steps < _MIN_STEPS or (cells.device.type == "cpu" and cells[0].numel() > _MAX_WIDTH):
+    shape = n_steps, batch, cells.shape[1]
+    is_wide = cells.device.type == "cpu" and batch * cells.shape[1] > _MAX_WIDTH
+    forget, cells = forget.view(shape), cells.view(shape)
+    if n_steps < _MIN_STEPS or is_wide:
         return _scan_steps_(forget, cells, previous, reverse)
-    if reverse:
-        flipped = cells.flip(0)
-        last = _scan_chunks_(forget.flip(0), flipped, previous)
-        cells.copy_(flipped.flip(0))
-        return last
-    return _scan_chunks_(forget, cells, previous)
+    return _scan_chunks_(forget, cells, previous, reverse, _chunk_lengths(n_steps))
 
 
 def _scan_steps_(forget: Tensor, cells: Tensor, previous: Tensor, reverse: bool) -> Tensor:
-    """Go step by step over (steps, batch, n_units)."""
+    """Go step by step over (steps, batch, n_units); return the cells read last."""
     pairs = list(zip(forget.unbind(0), cells.unbind(0), strict=True))
     for kept, cell in reversed(pairs) if reverse else pairs:
         previous = cell.addcmul_(kept, previous)
@@ -77,88 +76,79 @@ def _scan_ragged_(
     return previous
 
 
-def _scan_chunks_(forget: Tensor, cells: Tensor, previous: Tensor) -> Tensor:
-    """Cut (steps, batch, n_units) into chunks that are read side by side.
+def _scan_chunks_(
+    forget: Tensor, cells: Tensor, previous: Tensor, reverse: bool, lengths: Sequence[int]
+) -> Tensor:
+    """Go over (steps, batch, n_units) in chunks of steps that are read side by side, twice.
 
-    In float64, so that the split leaves no trace in float32: a float32 sum of the two shares of a
-    cell (see `_side_by_side_`) would lose digits where they cancel.
-    """
-    n_steps, rows = len(cells), cells.view(len(cells), -1)
-    gates = forget.flatten(1)
-    lengths = _chunk_lengths(n_steps)
-    length, n_chunks = lengths[0], math.prod(lengths[1:])
-    n_whole, n_over = divmod(n_steps, length)
-    shape = (length, n_chunks, rows.shape[1])
-    kept, local = (torch.empty(shape, dtype=torch.float64, device=cells.device) for _ in range(2))
-    for buffer, values in ((kept, gates), (local, rows)):
-        buffer[:, :n_whole].copy_(_in_chunks(values, length))
-        if n_whole < n_chunks:  # the last chunks are filled up with steps that nothing follows
-            buffer[:, n_whole:] = 0
-            buffer[:n_over, n_whole:][:, :1] = values[n_whole * length :, None]
-    _side_by_side_(kept, local, previous.reshape(1, -1).to(torch.float64), lengths[1:])
-    _in_chunks(rows, length).copy_(local[:, :n_whole])
-    if n_over:
-        rows[n_whole * length :] = local[:n_over, n_whole]
-    return cells[-1]
-
-
-def _in_chunks(values: Tensor, length: int) -> Tensor:
-    """Return (length, whole chunks, width), a view of (steps, width)."""
-    n_whole = len(values) // length
-    return values[: n_whole * length].unflatten(0, (n_whole, length)).transpose(0, 1)
-
-
-def _side_by_side_(kept: Tensor, cells: Tensor, first: Tensor, lengths: Sequence[int]) -> None:
-    """Solve the recurrence over (length, chunks, width), whose chunks follow one another.
-
-    Each chunk is read from a cell of 0, with the product of its forget gates beside it. The cells
-    with which chunks truly begin obey the same recurrence, from chunk to chunk, and are found by
-    the same means; then each one's share is added (Blelloch 1990, prefix sums over blocks).
+    The first reading starts every chunk at 0 and finds where it ends, and how much of the cell
+    before it is left there. So the cells with which chunks end obey the same recurrence, from
+    chunk to chunk, and are found by the same means (Blelloch 1990, prefix sums over blocks), in
+    float64. The second reading starts where each chunk truly does and takes the steps one by one,
+    which keeps every float32 cell a rounding away from one step: sums of the two shares would lose
+    digits where these cancel. What rounding adds up to until the end of a chunk is spread over it.
 
     Parameters
     ----------
-    kept : Tensor
-        The forget gates; overwritten.
-    cells : Tensor
-        What is added at each step; overwritten by the cells.
-    first : Tensor
-        (1, width), the cell before the first chunk.
     lengths : sequence of int
-        How the chunks are cut in turn; their product is the number of chunks.
+        Steps of a chunk, and how chunks are cut into chunks of chunks in turn; one by one when
+        there are none left.
+
+    Returns
+    -------
+    Tensor
+        The cells read last.
     """
-    gates, steps = kept.unbind(0), cells.unbind(0)
-    product, cell = gates[0], steps[0]
-    for gate, step in zip(gates[1:], steps[1:], strict=True):
+    if not lengths:
+        return _scan_steps_(forget, cells, previous, reverse)
+    n_steps, length = cells.shape[0], lengths[0]
+    n_chunks, n_over = divmod(n_steps, length)
+    begin, end = (n_over, n_steps) if reverse else (0, n_steps - n_over)
+    shape = (n_chunks, length, *cells.shape[1:])
+    gates, steps = (part[begin:end].view(shape).unbind(1) for part in (forget, cells))
+    if reverse:
+        gates, steps = gates[::-1], steps[::-1]
+    left, ends = gates[0] * gates[1], torch.addcmul(steps[1], gates[1], steps[0])
+    for gate, step in zip(gates[2:], steps[2:], strict=True):
+        left.mul_(gate)
+        torch.addcmul(step, gate, ends, out=ends)
+    ends = ends.double()
+    _scan_chunks_(left.double(), ends, previous.double(), reverse, lengths[1:])
+    ends, first = ends.to(cells.dtype), previous[None]
+    cell = torch.cat([ends[1:], first] if reverse else [first, ends[:-1]])
+    for gate, step in zip(gates, steps, strict=True):
         cell = step.addcmul_(gate, cell)
-        product = gate.mul_(product)
-    ends = cell.clone()
-    if len(lengths) == 1:
-        before = first[0]
-        for end, gate in zip(ends.unbind(0), product.unbind(0), strict=True):
-            before = end.addcmul_(gate, before)
-    else:
-        shape = (-1, lengths[0])
-        _side_by_side_(
-            product.clone().unflatten(0, shape).transpose(0, 1),
-            ends.unflatten(0, shape).transpose(0, 1), first, lengths[1:],
-        )  # fmt: skip
-    cells.addcmul_(kept, torch.cat([first, ends[:-1]]))
+    if cells.dtype != torch.float64:
+        _spread_(ends.sub_(cell), steps)
+    last = cell[0 if reverse else -1]
+    if not n_over:
+        return last
+    over = slice(begin) if reverse else slice(end, None)
+    return _scan_steps_(forget[over], cells[over], last, reverse)
+
+
+def _spread_(missing: Tensor, steps: Sequence[Tensor]) -> None:
+    """Add to each step of the chunks its share of what is missing at their ends, if it matters."""
+    lowest, highest = torch.aminmax(missing)
+    if lowest < -_UNSEEN or highest > _UNSEEN:
+        for n, step in enumerate(steps, 1):
+            step.add_(missing, alpha=n / len(steps))
 
 
 @functools.lru_cache(4096)
 def _chunk_lengths(n_steps: int) -> tuple[int, ...]:
-    """Return how to cut steps into chunks, and those again: two or three lengths.
+    """Return how to cut steps into chunks, and those again: one or two lengths.
 
-    Two operations per step of a chunk on every level and one per chunk on the last decide the
-    cost, with some more per level and where the product of the lengths is more than the steps.
+    The number of calls decides: three for each step of a chunk on every level, one for each chunk
+    and each step that is left over, and about fifteen for a level.
     """
-    best: tuple[float, tuple[int, ...]] = math.inf, ()
-    for length in range(4, 28):
-        n_chunks = -(-n_steps // length)
-        for inner in (1, *range(4, 16)):
-            outer = -(-n_chunks // inner)
-            n_calls = 2 * length + outer + (0 if inner == 1 else 2 * inner + 6)
-            n_calls += 0 if length * inner * outer == n_steps else 7
-            cut: tuple[int, ...] = (length, outer) if inner == 1 else (length, inner, outer)
-            best = min(best, (n_calls, cut))
-    return best[1]
+
+    def n_calls(lengths: tuple[int, ...]) -> int:
+        found, n = 0, n_steps
+        for length in lengths:
+            found, n = found + 15 + 3 * length + n % length, n // length
+        return found + n
+
+    one = [(length,) for length in range(4, 28)]
+    two = [(*outer, inner) for outer in one for inner in range(4, 16)]
+    return min((cut for cut in one + two if math.prod(cut) <= n_steps // 2), key=n_calls)
