@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interp.corpora.items import Items, hash_of_texts
 from interp.errors import CorpusError
 from interp.wording import count
 
@@ -27,7 +27,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Corpus(Sequence[Document]):
+class Corpus(Items[Document]):
     """Documents in the order in which a recording holds them.
 
     Text is held in memory. A recording is hundreds to thousands of times as large as its text,
@@ -50,14 +50,9 @@ class Corpus(Sequence[Document]):
     n_empty: int = 0
     noun: str = "document"
 
-    def __len__(self) -> int:
-        return len(self.documents)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.documents[index]
-
-    def __iter__(self) -> Iterator[Document]:
-        return iter(self.documents)
+    @property
+    def _items(self) -> tuple[Document, ...]:
+        return self.documents
 
     @property
     def left_out(self) -> str:
@@ -74,12 +69,7 @@ class Corpus(Sequence[Document]):
 
         Names do not count: the same files reached through another path are the same corpus.
         """
-        digest = hashlib.sha256()
-        for document in self.documents:
-            raw = document.text.encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(8, "little"))
-            digest.update(raw)
-        return digest.hexdigest()
+        return hash_of_texts(document.text for document in self.documents)
 
 
 def as_corpus(documents: Sequence[Document], source: str, noun: str = "document") -> Corpus:

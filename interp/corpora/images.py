@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from interp.corpora.digits import DIGITS, read_digits
+from interp.corpora.items import Items
 from interp.corpora.reading import files_of
 from interp.errors import CorpusError
 from interp.wording import kind_of
@@ -24,7 +25,7 @@ _FORMS = (
 
 
 @dataclass(frozen=True)
-class Images(Sequence[np.ndarray]):
+class Images(Items[np.ndarray]):
     """Images in the order in which a recording holds them.
 
     Attributes
@@ -40,14 +41,9 @@ class Images(Sequence[np.ndarray]):
     names: tuple[str, ...]
     source: str = "images"
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.images[index]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(self.images)
+    @property
+    def _items(self) -> tuple[np.ndarray, ...]:
+        return self.images
 
     def hash(self) -> str:
         """Return the SHA-256 of shapes and pixels, in hexadecimal; names do not count."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interp.corpora.items import Items, hash_of_texts
 from interp.corpora.reading import JSON_LINES, files_of
 from interp.corpora.text_files import read_text
 from interp.errors import CorpusError, unknown_name
@@ -40,7 +40,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs(Sequence[Pair]):
+class Pairs(Items[Pair]):
     """Pairs in the order in which a recording holds them.
 
     Attributes
@@ -54,24 +54,15 @@ class Pairs(Sequence[Pair]):
     pairs: tuple[Pair, ...]
     source: str = "pairs"
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.pairs[index]
-
-    def __iter__(self) -> Iterator[Pair]:
-        return iter(self.pairs)
+    @property
+    def _items(self) -> tuple[Pair, ...]:
+        return self.pairs
 
     def hash(self) -> str:
         """Return the SHA-256 of the texts, in hexadecimal; names do not count."""
-        digest = hashlib.sha256()
-        for pair in self.pairs:
-            for text in (pair.source, pair.target or ""):
-                raw = text.encode("utf-8", "surrogatepass")
-                digest.update(len(raw).to_bytes(8, "little"))
-                digest.update(raw)
-        return digest.hexdigest()
+        return hash_of_texts(
+            text for pair in self.pairs for text in (pair.source, pair.target or "")
+        )
 
 
 def read_pairs(

@@ -16,7 +16,7 @@ import numpy as np
 from interp.corpora import Corpus, Document, Pair, Pairs
 from interp.errors import InterpError, ModelError
 from interp.extraction.encoding import Encoded, encode_corpus
-from interp.extraction.model_input import ModelInput, batch_budget
+from interp.extraction.model_input import ModelInput, Written, batch_budget
 from interp.extraction.options import Options
 from interp.extraction.pair_input import PairInput, encode_side, refuse_beyond_context
 from interp.extraction.schedule import GROUP_BATCHES, Schedule
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Name of the annotation that tells what the model wrote from what it was given.
 GENERATED = "generated"
+#: Ids of a prompt, and their spans where they are not one character each.
+Prompt = tuple[np.ndarray, np.ndarray | None]
 
 
 def generated_texts(
@@ -42,37 +44,19 @@ def generated_texts(
     InterpError
         If the model does not write, or there is no room for what it is to write.
     """
-    adapter: Any = loaded.adapter
-    prompts = encode_corpus(adapter, corpus)
-    given = _split(prompts)
-    given = [_without_end(adapter, ids, spans) for ids, spans in given]
+    prompts = encode_corpus(loaded.adapter, corpus)
+    given = [_without_end(loaded.adapter, *prompt) for prompt in _split(prompts)]
     _check(loaded, options, [len(ids) for ids, _ in given], [d.name for d in corpus])
-    written = write(loaded, options, [ids for ids, _ in given])
-    documents, ids, spans = [], [], []
-    for document, (before, place), new in zip(corpus, given, written, strict=True):
-        text, where = _text_of(adapter, new)
-        documents.append(Document(document.name, document.text + text))
-        ids.append(np.concatenate([before, new]))
-        if place is not None:
-            spans.append(np.concatenate([place, where + len(document.text)]))
-        elif len(text) != len(new):
-            raise ModelError(
-                f"{loaded.spec} wrote {len(new)} tokens of {len(text)} characters, but encode() "
-                "gives no spans, which says that every character is one position."
-            )
-    encoded = _joined(prompts, ids, spans)
-    lengths = np.array([len(before) for before, _ in given], np.int64)
-    schedule = _schedule(loaded, options, encoded.lengths, lengths, stream=TEXT)
-    text_input = TextInput(
-        loaded,
-        Corpus(tuple(documents), corpus.source, corpus.n_empty, corpus.noun),
-        options,
-        encoded=encoded,
-        schedule=schedule,
-        annotations=[_annotation(TEXT, encoded.lengths, lengths)],
-        said=_said(options, schedule),
+    new = write(loaded, options, [ids for ids, _ in given])
+    texts, encoded = _continued(loaded, given, new, [len(d.text) for d in corpus])
+    found = Corpus(
+        tuple(Document(d.name, d.text + text) for d, text in zip(corpus, texts, strict=True)),
+        corpus.source,
+        corpus.n_empty,
+        corpus.noun,
     )
-    return text_input, beginning_of(loaded)
+    written = _written(loaded, options, encoded, given, TEXT)
+    return TextInput(loaded, found, options, written), beginning_of(loaded)
 
 
 def generated_pairs(
@@ -85,39 +69,85 @@ def generated_pairs(
     InterpError
         If the model does not write, or there is no room for what it is to write.
     """
-    adapter: Any = loaded.adapter
     names = [pair.name for pair in pairs]
-    sources = encode_side(adapter, pairs, SOURCE)
+    sources = encode_side(loaded.adapter, pairs, SOURCE)
     refuse_beyond_context(loaded, sources.lengths, names)
     empty = Pairs(tuple(Pair(pair.name, pair.source, None) for pair in pairs), pairs.source)
-    prompts = encode_side(adapter, empty, TARGET)
-    given = _split(prompts)
+    # A start token stands for no character, whether the adapter says so or not.
+    given = [
+        (ids, np.zeros((len(ids), 2), np.int64) if spans is None else spans)
+        for ids, spans in _split(encode_side(loaded.adapter, empty, TARGET))
+    ]
     _check(loaded, options, [len(ids) for ids, _ in given], names)
-    written = write(loaded, options, [ids for ids, _ in given], [ids for ids, _ in _split(sources)])
-    found, ids, spans = [], [], []
-    for pair, (before, place), new in zip(pairs, given, written, strict=True):
-        text, where = _text_of(adapter, new)
-        found.append(Pair(pair.name, pair.source, text))
-        ids.append(np.concatenate([before, new]))
-        start = np.zeros((len(before), 2), np.int64) if place is None else place
-        spans.append(np.concatenate([start, where]))
-    encoded = _joined(prompts, ids, spans)
-    lengths = np.array([len(before) for before, _ in given], np.int64)
-    beside = {SOURCE: sources.lengths}
-    schedule = _schedule(loaded, options, encoded.lengths, lengths, stream=TARGET, beside=beside)
-    pair_input = PairInput(
-        loaded,
-        Pairs(tuple(found), pairs.source),
-        options,
-        targets=encoded,
-        schedule=schedule,
-        annotations=[_annotation(TARGET, encoded.lengths, lengths)],
-        said=_said(options, schedule),
+    new = write(loaded, options, [ids for ids, _ in given], [ids for ids, _ in _split(sources)])
+    texts, encoded = _continued(loaded, given, new, [0] * len(pairs))
+    found = Pairs(
+        tuple(Pair(p.name, p.source, text) for p, text in zip(pairs, texts, strict=True)),
+        pairs.source,
     )
-    return pair_input, beginning_of(loaded)
+    written = _written(loaded, options, encoded, given, TARGET, beside={SOURCE: sources.lengths})
+    return PairInput(loaded, found, options, written), beginning_of(loaded)
 
 
-def _split(encoded: Encoded) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _continued(
+    loaded: LoadedModel,
+    given: Sequence[Prompt],
+    new: Sequence[np.ndarray],
+    n_characters: Sequence[int],
+) -> tuple[list[str], Encoded]:
+    """Return the texts that a model wrote, and prompts with what was written behind them.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+    given : sequence of (ids, spans or None)
+        The prompts.
+    new : sequence of ndarray (n_new,)
+        Ids that the model wrote.
+    n_characters : sequence of int
+        Of each prompt's text.
+    """
+    texts, all_ids, all_spans = [], [], []
+    for (ids, spans), more, begin in zip(given, new, n_characters, strict=True):
+        text, where = _text_of(loaded.adapter, more)
+        texts.append(text)
+        all_ids.append(np.concatenate([ids, more]))
+        if spans is not None:
+            all_spans.append(np.concatenate([spans, where + begin]))
+        elif len(text) != len(more):
+            raise ModelError(
+                f"{loaded.spec} wrote {len(more)} tokens of {len(text)} characters, but encode() "
+                "gives no spans, which says that every character is one position."
+            )
+    adapter: Any = loaded.adapter
+    compact = np.min_scalar_type(max(len(adapter.vocabulary) - 1, 1))
+    lengths = np.array([len(ids) for ids in all_ids], np.int64)
+    joined = np.concatenate(all_spans).astype(np.int32) if all_spans else None
+    return texts, Encoded(np.concatenate(all_ids).astype(compact), joined, lengths)
+
+
+def _written(
+    loaded: LoadedModel,
+    options: Options,
+    encoded: Encoded,
+    given: Sequence[Prompt],
+    stream: str,
+    **more: Any,
+) -> Written:
+    """Return what a model wrote, as it is fed again."""
+    prompts = np.array([len(ids) for ids, _ in given], np.int64)
+    schedule = _schedule(loaded, options, encoded.lengths, prompts, stream=stream, **more)
+    is_new = [np.arange(n) >= prompt for n, prompt in zip(encoded.lengths, prompts, strict=True)]
+    said = {
+        "generate": options.generate,
+        "temperature": options.temperature,
+        "steps": "one position at a time" if schedule.prompts is not None else "one whole pass",
+    }
+    marked = AnnotationPlan(GENERATED, np.concatenate(is_new), stream)
+    return Written(encoded, schedule, (marked,), said)
+
+
+def _split(encoded: Encoded) -> list[Prompt]:
     """Return ids and spans of each document."""
     edges = np.cumsum(encoded.lengths)[:-1]
     ids = np.split(encoded.ids.astype(np.int64), edges)
@@ -126,15 +156,7 @@ def _split(encoded: Encoded) -> list[tuple[np.ndarray, np.ndarray | None]]:
     return list(zip(ids, np.split(encoded.spans.astype(np.int64), edges), strict=True))
 
 
-def _joined(prompts: Encoded, ids: list[np.ndarray], spans: list[np.ndarray]) -> Encoded:
-    lengths = np.array([len(part) for part in ids], np.int64)
-    joined = np.concatenate(ids).astype(prompts.ids.dtype)
-    return Encoded(joined, np.concatenate(spans).astype(np.int32) if spans else None, lengths)
-
-
-def _without_end(
-    adapter: Any, ids: np.ndarray, spans: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _without_end(adapter: Any, ids: np.ndarray, spans: np.ndarray | None) -> Prompt:
     """Return a prompt without the end token that some tokenizers add."""
     ends = getattr(adapter, "end_ids", ())
     added = spans is not None and len(ids) > 1 and spans[-1, 0] == spans[-1, 1]
@@ -192,16 +214,3 @@ def _schedule(
         return Schedule(lengths, options.batch_size, None, group, prompts=prompts, **more)
     budget = batch_budget(loaded, options)
     return Schedule(lengths, options.batch_size, None, group, budget=budget, **more)
-
-
-def _annotation(stream: str, lengths: np.ndarray, prompts: np.ndarray) -> AnnotationPlan:
-    values = [np.arange(n) >= prompt for n, prompt in zip(lengths, prompts, strict=True)]
-    return AnnotationPlan(GENERATED, np.concatenate(values), stream)
-
-
-def _said(options: Options, schedule: Schedule) -> dict[str, Any]:
-    return {
-        "generate": options.generate,
-        "temperature": options.temperature,
-        "steps": "one position at a time" if schedule.prompts is not None else "one whole pass",
-    }

@@ -55,7 +55,7 @@ class ImageInput(ModelInput):
             raise InterpError(
                 f"--window and --stride are for texts; {loaded.spec} looks at images."
             )
-        super().__init__(loaded, said={"classes": list(_vocabulary(loaded))})
+        super().__init__(loaded)
         self.predicts = None
         self._images = images
         self._device = options.device
@@ -105,6 +105,10 @@ class ImageInput(ModelInput):
             for name, found in rectangles.items()
         ]
 
+    def said(self) -> dict[str, Any]:
+        """Return the names of the classes."""
+        return {"classes": list(self._adapter.vocabulary)}
+
     def keep(self, streams: Collection[str]) -> None:
         """Leave out coarser grids to which no site belongs."""
         self._coarser = {name: at for name, at in self._coarser.items() if name in streams}
@@ -122,11 +126,6 @@ class ImageInput(ModelInput):
     def place(self, document: int, position: int) -> str:
         """Return the name of a place, for messages."""
         return f"position {position} of image {self._images.names[document]}"
-
-
-def _vocabulary(loaded: LoadedModel) -> list[str]:
-    adapter: Any = loaded.adapter
-    return list(adapter.vocabulary)
 
 
 def _coarser_grids(loaded: LoadedModel, lengths: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interp.errors import InterpError
-from interp.extraction.encoding import Batch
+from interp.extraction.encoding import Batch, Encoded
 from interp.extraction.options import Options
 from interp.extraction.schedule import DEFAULT_WINDOW, Schedule, Step, plan_schedule
 from interp.storage import AnnotationPlan, StreamPlan
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 LOGITS_PER_FORWARD = 2**26
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote behind its prompts, and how it is fed again to be recorded.
+
+    Attributes
+    ----------
+    encoded : Encoded
+        Prompts and what was written behind them.
+    schedule : Schedule
+        The steps in which it was written, or one pass.
+    annotations : tuple of AnnotationPlan
+        Which positions the model wrote.
+    said : dict
+        How it came about, for the recording's schedule.
+    """
+
+    encoded: Encoded
+    schedule: Schedule
+    annotations: tuple[AnnotationPlan, ...]
+    said: dict[str, Any]
+
+
 class ModelInput:
     """Documents as a model reads them; of texts, pairs and images each has a class of its own.
 
@@ -28,10 +51,8 @@ class ModelInput:
     ----------
     loaded : LoadedModel
         With an adapter.
-    annotations : sequence of AnnotationPlan
-        What is known about the positions.
-    said : dict, optional
-        More about how the values come about.
+    written : Written, optional
+        Where the model wrote the text itself.
 
     Attributes
     ----------
@@ -54,21 +75,19 @@ class ModelInput:
     def __init__(
         self,
         loaded: LoadedModel,
-        annotations: Sequence[AnnotationPlan] = (),
-        said: dict[str, Any] | None = None,
+        written: Written | None = None,
     ) -> None:
         self._adapter: Any = loaded.adapter
-        self._annotations = annotations
-        self._said = said or {}
+        self._written = written
         self.predicts: Any = getattr(loaded.adapter, "predicts", None)
 
     def annotations(self) -> Sequence[AnnotationPlan]:
         """Return what is known about the positions beforehand."""
-        return self._annotations
+        return () if self._written is None else self._written.annotations
 
     def said(self) -> dict[str, Any]:
         """Return more about how the values come about, for the schedule in the file."""
-        return self._said
+        return {} if self._written is None else self._written.said
 
     def streams(self) -> list[StreamPlan]:
         """Return the streams as the recording holds them."""

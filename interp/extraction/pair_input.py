@@ -11,11 +11,11 @@ import torch
 from interp.corpora import Pairs
 from interp.errors import CorpusError, InterpError
 from interp.extraction.encoding import Batch, Encoded, Feed, encode_texts
-from interp.extraction.model_input import ModelInput, batch_budget, refuse_long
+from interp.extraction.model_input import ModelInput, Written, batch_budget, refuse_long
 from interp.extraction.options import Options
-from interp.extraction.schedule import DEFAULT_WINDOW, Schedule, Step, plan_schedule
+from interp.extraction.schedule import DEFAULT_WINDOW, Step, plan_schedule
 from interp.models.adapter import SOURCE, TARGET
-from interp.storage import AnnotationPlan, StreamPlan
+from interp.storage import StreamPlan
 
 if TYPE_CHECKING:
     from interp.models import LoadedModel
@@ -34,12 +34,8 @@ class PairInput(ModelInput):
         What it reads, with targets.
     options : Options
         The user's choices.
-    targets, schedule : optional
-        The targets as ids, and a schedule, where a target was generated.
-    annotations : sequence of AnnotationPlan
-        What is known about the positions.
-    said : dict, optional
-        More about how the values come about.
+    written : Written, optional
+        Where the model wrote the targets itself.
 
     Raises
     ------
@@ -54,30 +50,29 @@ class PairInput(ModelInput):
         loaded: LoadedModel,
         pairs: Pairs,
         options: Options,
-        *,
-        targets: Encoded | None = None,
-        schedule: Schedule | None = None,
-        annotations: Sequence[AnnotationPlan] = (),
-        said: dict[str, Any] | None = None,
+        written: Written | None = None,
     ) -> None:
-        super().__init__(loaded, annotations, said)
+        super().__init__(loaded, written)
         self._pairs = pairs
         names = [pair.name for pair in pairs]
         self._sources = encode_side(self._adapter, pairs, SOURCE)
-        self._targets = targets or encode_side(self._adapter, pairs, TARGET)
+        self._targets = written.encoded if written else encode_side(self._adapter, pairs, TARGET)
         _refuse_windows(loaded, options)
         for encoded in (self._sources, self._targets):
             refuse_beyond_context(loaded, encoded.lengths, names)
             refuse_long(loaded, options, encoded.lengths, names)
-        self.schedule = schedule or plan_schedule(
-            self._targets.lengths,
-            options.batch_size,
-            DEFAULT_WINDOW,
-            whole=True,
-            budget=batch_budget(loaded, options),
-            stream=TARGET,
-            beside={SOURCE: self._sources.lengths},
-        )
+        if written is not None:
+            self.schedule = written.schedule
+        else:
+            self.schedule = plan_schedule(
+                self._targets.lengths,
+                options.batch_size,
+                DEFAULT_WINDOW,
+                whole=True,
+                budget=batch_budget(loaded, options),
+                stream=TARGET,
+                beside={SOURCE: self._sources.lengths},
+            )
         self.source, self.corpus_hash = pairs.source, pairs.hash()
         self._feeds = {
             name: Feed(encoded, self.schedule.document_start(name), self.predicts, options.device)

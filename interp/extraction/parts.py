@@ -22,6 +22,7 @@ import numpy as np
 
 from interp.errors import RecordingError
 from interp.extraction.map_parts import MapParts
+from interp.extraction.pipeline import StepWriter
 from interp.storage import schema
 from interp.storage.rawio import open_locked
 
@@ -60,10 +61,11 @@ class BatchRecord:
         return len(self.names)
 
 
-class Parts:
+class Parts(StepWriter):
     """Rows of all sites in part files, written by the thread that also writes recordings.
 
-    Its segments are documents, in the order in which they come.
+    Its segments are documents, in the order in which they come. They hold no predictions: batches
+    have no tokens to predict.
 
     Parameters
     ----------
@@ -143,16 +145,6 @@ class Parts:
     ) -> None:
         """Append statistics of one document."""
         self.maps.append(site, segment_index, values)
-
-    def write_predictions(
-        self,
-        segment_index: int,
-        top_ids: np.ndarray,
-        top_probabilities: np.ndarray,
-        loss: np.ndarray,
-    ) -> None:
-        """Refuse: batches have no tokens to predict."""
-        raise NotImplementedError("part files hold no predictions")
 
     def commit(self, done_segments: int) -> None:
         """Put all announced batches whose documents lie before `done_segments` into the log."""

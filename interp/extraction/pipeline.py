@@ -96,7 +96,8 @@ class StepWriter(Protocol):
         top_probabilities: np.ndarray,
         loss: np.ndarray,
     ) -> None:
-        """Write what the model said in one segment."""
+        """Write what the model said in one segment, where there are predictions."""
+        raise TypeError(f"{type(self).__name__} holds no predictions")
 
     def commit(self, done_segments: int) -> None:
         """Make all segments before this one permanent."""

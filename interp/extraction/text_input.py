@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interp.corpora import Corpus
 from interp.errors import CorpusError
-from interp.extraction.encoding import Batch, Encoded, Feed, encode_corpus
-from interp.extraction.model_input import ModelInput, schedule_for
+from interp.extraction.encoding import Batch, Feed, encode_corpus
+from interp.extraction.model_input import ModelInput, Written, schedule_for
 from interp.extraction.options import Options
-from interp.extraction.schedule import Schedule, Step
+from interp.extraction.schedule import Step
 from interp.models.adapter import TEXT
-from interp.storage import AnnotationPlan, StreamPlan
+from interp.storage import StreamPlan
 
 if TYPE_CHECKING:
     from interp.models import LoadedModel
@@ -29,12 +28,8 @@ class TextInput(ModelInput):
         What it reads.
     options : Options
         The user's choices.
-    encoded, schedule : optional
-        Where the corpus is encoded already, and fed in a way of its own.
-    annotations : sequence of AnnotationPlan
-        What is known about the positions.
-    said : dict, optional
-        More about how the values come about.
+    written : Written, optional
+        Where the model wrote the ends of the documents itself.
 
     Raises
     ------
@@ -49,19 +44,18 @@ class TextInput(ModelInput):
         loaded: LoadedModel,
         corpus: Corpus,
         options: Options,
-        *,
-        encoded: Encoded | None = None,
-        schedule: Schedule | None = None,
-        annotations: Sequence[AnnotationPlan] = (),
-        said: dict[str, Any] | None = None,
+        written: Written | None = None,
     ) -> None:
-        super().__init__(loaded, annotations, said)
+        super().__init__(loaded, written)
         self._corpus = corpus
-        self._encoded = encoded or encode_corpus(self._adapter, corpus)
+        self._encoded = written.encoded if written else encode_corpus(self._adapter, corpus)
         if self._encoded.n_positions == 0:
             raise CorpusError(f"The corpus is empty: {corpus.source} encodes to no position.")
-        names = [document.name for document in corpus]
-        self.schedule = schedule or schedule_for(loaded, options, self._encoded.lengths, names)
+        if written is not None:
+            self.schedule = written.schedule
+        else:
+            names = [document.name for document in corpus]
+            self.schedule = schedule_for(loaded, options, self._encoded.lengths, names)
         self._start = self.schedule.document_start()
         self.source, self.corpus_hash, self.left_out = corpus.source, corpus.hash(), corpus.left_out
         self._feed = Feed(self._encoded, self._start, self.predicts, options.device)
