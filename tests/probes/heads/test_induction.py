@@ -127,6 +127,22 @@ def test_what_cannot_be_tested_is_refused():
         detect_induction(bare)
 
 
+def test_long_work_says_how_far_it_is_and_can_be_stopped():
+    seen = []
+    detect_induction(PlantedAdapter(), n_documents=12, progress=lambda *at: seen.append(at))
+    assert seen == [(8, 24), (12, 24), (20, 24), (24, 24)]  # documents, controls first
+    maps = ArrayMaps({"a/attention": [np.eye(4)[None]] * 3, "b/attention": [np.eye(5)[None]] * 3})
+    seen.clear()
+    score_heads(maps, ["self"], progress=lambda *at: seen.append(at))
+    assert seen == [(n, 6) for n in range(1, 7)]
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_heads(maps, ["self"], progress=stop)
+
+
 def test_the_command_says_the_verdict():
     found = CliRunner().invoke(app, ["heads", "zoo:induction", "--induction", "--documents", "8"])
     assert "4 of 8 heads are induction heads" in found.stdout
