@@ -3,8 +3,10 @@
 from interp.storage.annotating import AnnotationPlan
 from interp.storage.attention_site import AttentionPlan, AttentionSite
 from interp.storage.export import export
-from interp.storage.plan import PredictionPlan, RecordingPlan, StreamPlan
+from interp.storage.plan import RecordingPlan
+from interp.storage.prediction_plan import PredictionPlan
 from interp.storage.recording import Recording, open_recording
+from interp.storage.stream_plan import StreamPlan
 from interp.storage.writer import RecordingWriter
 
 # `interp.open` takes it from here; not in __all__, so that a star import keeps the built-in.

@@ -12,7 +12,8 @@ from interp.storage import schema
 from interp.storage.attention_layout import read_plans
 from interp.storage.layout import read_site, site_names, stream_names
 from interp.storage.packed import PackedStrings
-from interp.storage.plan import RecordingPlan, StreamPlan
+from interp.storage.plan import RecordingPlan
+from interp.storage.stream_plan import StreamPlan
 from interp.storage.strings import read_json
 
 

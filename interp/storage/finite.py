@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from interp.sites import SiteDescription
-from interp.storage.plan import RecordingPlan, StreamPlan
+from interp.storage.plan import RecordingPlan
+from interp.storage.stream_plan import StreamPlan
 
 # All bits but the sign; what has at least the bits of infinity is infinite or NaN.
 _BITS = {2: ("<u2", 0x7FFF, 0x7C00), 4: ("<u4", 0x7FFFFFFF, 0x7F800000)}

@@ -23,7 +23,8 @@ from interp.storage.annotating import write_annotation
 from interp.storage.attention_layout import MapPlaces, lay_out_attention, read_places
 from interp.storage.matrix import RawMatrix, raw_matrix
 from interp.storage.pictures import write_images
-from interp.storage.plan import RecordingPlan, StreamPlan
+from interp.storage.plan import RecordingPlan
+from interp.storage.stream_plan import StreamPlan
 from interp.storage.strings import (
     read_attribute,
     read_json,

@@ -40,3 +40,18 @@ def checksums_in_file(plan: RecordingPlan, layout: Layout, segment_index: int) -
             start, stop = layout.segments[plan.predictions.stream][segment_index].tolist()
         found.append(checksum(matrix.read(start, stop, np.arange(matrix.shape[1]))))
     return np.array(found, "<u4")
+
+
+def committed_checksums(plan: RecordingPlan, layout: Layout) -> np.ndarray:
+    """Return the checksums of the segments that an earlier writer committed, (n, n_columns).
+
+    What a power cut may have lost lies after the last sync; it is compared with its checksums, and
+    the first segment that differs is the first one to be written again.
+    """
+    first = np.array([0])
+    done = int(layout.done.read(0, 1, first)[0, 0])
+    good = int(layout.synced.read(0, 1, first)[0, 0])
+    stored = layout.checksums.read(0, done, np.arange(len(layout.columns)))
+    while good < done and np.array_equal(checksums_in_file(plan, layout, good), stored[good]):
+        good += 1
+    return stored[:good]

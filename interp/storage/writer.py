@@ -24,8 +24,9 @@ from interp.storage.image import write_hdf5
 from interp.storage.layout import Layout, lay_out, read_layout
 from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
+from interp.storage.prediction_plan import stored_predictions
 from interp.storage.rawio import open_locked, sync, sync_directory
-from interp.storage.resuming import checksums_in_file, rows_of
+from interp.storage.resuming import committed_checksums, rows_of
 from interp.storage.target import check_room, check_target
 from interp.wording import size_text
 
@@ -195,41 +196,17 @@ class RecordingWriter:
         loss : array of float, shape (n_rows,)
             Negative log-probability (natural logarithm) of the actual id; NaN where there is none.
         """
-        plan = self._plan.predictions
-        if plan is None:
+        if self._plan.predictions is None:
             raise ValueError("the plan of this recording has no predictions")
-        start, stop = self._layout.segments[plan.stream][segment_index].tolist()
-        parts = {
-            schema.TOP_ID: (top_ids, (stop - start, plan.top_k)),
-            schema.TOP_PROBABILITY: (top_probabilities, (stop - start, plan.top_k)),
-            schema.LOSS: (loss, (stop - start,)),
-        }
-        for part, (values, shape) in parts.items():
-            name = f"{schema.PREDICTIONS}/{part}"
-            array = np.asarray(values)
-            if array.shape != shape:
-                raise ValueError(f"{part} has shape {shape}, not {array.shape}")
-            stored = self._narrow_prediction(part, array, start)
-            self._put(name, segment_index, start, stored if stored.ndim == 2 else stored[:, None])
-
-    def _narrow_prediction(self, part: str, array: np.ndarray, start: int) -> np.ndarray:
-        """Return a part of the predictions as stored, or refuse what is no prediction."""
-        dtype = self._layout.columns[f"{schema.PREDICTIONS}/{part}"].dtype
-        if part == schema.TOP_ID:
-            bad = (array < 0) | (array > np.iinfo(dtype).max)
-            said = f"is an id that the vocabulary's type {dtype.name} cannot hold"
-        elif part == schema.TOP_PROBABILITY and self._plan.nonfinite == "refuse":
-            bad = ~np.isfinite(array)
-            said = "is the probability that the model itself produced. Check its weights"
-        else:
-            return array.astype(dtype)
-        if bad.any():
-            row, column = np.argwhere(bad)[0].tolist()
-            raise StorageError(
-                f"Prediction {column} at position {start + row}: {array[row, column]} {said}."
-                + self._state()
+        start, stop = self._layout.segments[self._plan.predictions.stream][segment_index].tolist()
+        try:
+            stored = stored_predictions(
+                self._plan, self._layout.columns, (start, stop), (top_ids, top_probabilities, loss)
             )
-        return array.astype(dtype)
+        except StorageError as error:
+            raise StorageError(f"{error}{self._state()}") from None
+        for name, values in stored.items():
+            self._put(name, segment_index, start, values)
 
     def write_attention(
         self, site: str, segment_index: int, weights: np.ndarray, first_row: int = 0
@@ -378,20 +355,9 @@ class RecordingWriter:
         self._last_sync = time.monotonic()
 
     def _load_progress(self) -> None:
-        """Take up what an earlier writer committed.
-
-        What a power cut may have lost lies after the last sync; its checksums are compared.
-        """
-        layout = self._layout
-        done = int(layout.done.read(0, 1, np.array([0]))[0, 0])
-        synced = int(layout.synced.read(0, 1, np.array([0]))[0, 0])
-        stored = layout.checksums.read(0, done, np.arange(len(self._column)))
-        good = synced
-        while good < done:
-            found = checksums_in_file(self._plan, layout, good)
-            if not np.array_equal(found, stored[good]):
-                break
-            good += 1
-        self._checksums[:good] = stored[:good]
+        """Take up what an earlier writer committed."""
+        stored = committed_checksums(self._plan, self._layout)
+        good = len(stored)
+        self._checksums[:good] = stored
         self._written[:good] = True
         self.done_segments = good
