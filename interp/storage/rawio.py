@@ -18,7 +18,8 @@ import numpy as np
 from interp.errors import RecordingError, StorageError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_CALL_BYTES = 2**30  # macOS refuses 2 GiB in one call, Linux cuts them short
 
 
 def fileno(file: FileIO) -> int:
@@ -46,7 +47,7 @@ def read_into(fd: int, buffer: memoryview, offset: int) -> None:
     done = 0
     try:
         while done < len(buffer):
-            data = os.pread(fd, len(buffer) - done, offset + done)
+            data = os.pread(fd, min(len(buffer) - done, _CALL_BYTES), offset + done)
             if not data:
                 raise RecordingError("The file ends too early: it was cut off while in use.")
             buffer[done : done + len(data)] = data
@@ -59,7 +60,7 @@ def read_array(fd: int, dtype: np.dtype, count: int, offset: int) -> np.ndarray:
     """Return `count` numbers that lie at `offset`; read-only."""
     size = count * dtype.itemsize
     try:
-        data = os.pread(fd, size, offset)
+        data = os.pread(fd, min(size, _CALL_BYTES), offset)
     except OSError as error:
         raise RecordingError(f"The file cannot be read: {error.strerror}.") from error
     if len(data) == size:
@@ -82,7 +83,7 @@ def write_array(fd: int, array: np.ndarray, offset: int) -> None:
     done = 0
     try:
         while done < len(view):
-            done += os.pwrite(fd, view[done:], offset + done)
+            done += os.pwrite(fd, view[done : done + _CALL_BYTES], offset + done)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise StorageError("The disk is full.") from error
@@ -92,11 +93,24 @@ def write_array(fd: int, array: np.ndarray, offset: int) -> None:
 def sync(fd: int) -> None:
     """Return when everything written so far would survive a power cut."""
     try:
-        getattr(os, "fdatasync", os.fsync)(fd)
+        if not _flushed_by_drive(fd):
+            getattr(os, "fdatasync", os.fsync)(fd)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise StorageError("The disk is full.") from error
         raise StorageError(f"Writing failed: {error.strerror}.") from error
+
+
+def _flushed_by_drive(fd: int) -> bool:
+    """Make the drive write what it was given: on macOS the usual calls leave it in its cache."""
+    command = getattr(fcntl, "F_FULLFSYNC", None)
+    if command is None:
+        return False
+    try:
+        fcntl.fcntl(fd, command)
+    except OSError:  # a file system that cannot, such as one of the network
+        return False
+    return True
 
 
 def open_locked(path: Path, what: str, create: bool = False, wait: bool = False) -> int:

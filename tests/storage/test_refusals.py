@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections import namedtuple
@@ -14,6 +15,7 @@ from interp.errors import StorageError
 from interp.storage import (
     RecordingWriter,
     open_recording,
+    rawio,
 )
 from tests.storage.example import site, small
 from tests.storage.refusing import message
@@ -138,6 +140,33 @@ def test_writes_cut_short_by_the_system_go_on(tmp_path, monkeypatch):
     path = small().record(tmp_path / "run.h5")
     monkeypatch.setattr(os, "pread", lambda fd, n, offset: pread(fd, min(n, 11), offset))
     with open_recording(path) as recording:
+        small().check(recording)
+
+
+def test_no_call_is_larger_than_macos_takes(tmp_path, monkeypatch):
+    sizes = []
+    pwrite, pread = os.pwrite, os.pread
+    monkeypatch.setattr(rawio, "_CALL_BYTES", 64)
+    monkeypatch.setattr(os, "pwrite", lambda *a: sizes.append(len(a[1])) or pwrite(*a))
+    path = small().record(tmp_path / "run.h5")
+    monkeypatch.setattr(os, "pread", lambda *a: sizes.append(a[1]) or pread(*a))
+    with open_recording(path) as recording:
+        small().check(recording)
+    assert max(sizes) == 64
+
+
+def test_the_drive_writes_its_cache_where_the_system_can_ask_for_it(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: asked.append(command))
+    small().record(tmp_path / "run.h5")
+    assert set(asked) == {51}
+
+    def refuse(fd: int, command: int) -> None:
+        raise OSError(errno.ENOTSUP, "not on this file system")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    with open_recording(small().record(tmp_path / "other.h5")) as recording:
         small().check(recording)
 
 
