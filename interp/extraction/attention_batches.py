@@ -68,7 +68,7 @@ class BatchMaps(MapFormer):
         self.lengths = {}
 
     def end(self) -> dict[str, list[Any]]:
-        """Say that the forward has ended; return how far each site's queries looked.
+        """Say that the forward has ended; return how far each site's queries looked so far.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class BatchMaps(MapFormer):
                     f"Attention site {name} showed {self._rows_seen[name]} of "
                     f"{self._rows_due[name]} queries in a forward. Leave it out with sites=[...]."
                 )
-        return self._reaches.taken()
+        return self._reaches.to_dict()
 
     def agree(self, lengths: Mapping[str, np.ndarray]) -> None:
         """Refuse if the other sites of the batch have rows of other lengths."""

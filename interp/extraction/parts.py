@@ -46,7 +46,8 @@ class BatchRecord:
     sizes : dict of str to int
         Bytes that it added to each file of attention.
     reach : dict of str to list
-        How far the queries of attention sites looked; see :class:`interp.extraction.reach.Reach`.
+        How far the queries of attention sites looked, in this batch and those of the run before
+        it; see :class:`interp.extraction.reach.Reach`.
     """
 
     hash: str

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.extraction.attention_patterns import Pattern, farthest_of
+from interp.extraction.attention_patterns import LEAST_EDGE, Pattern, farthest_of
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Reach:
 
     Attributes
     ----------
-    before, behind : list of (int, float)
+    before, behind : (int, float)
         Their distance, and the largest weight at it.
     longest : int
         Queries of the longest document.
@@ -45,22 +45,36 @@ class Reach:
             Of the document.
         """
         self.longest = max(self.longest, length)
+        n_rows, n_keys = weights.shape[1:]
+        # Only what may lie as far as the farthest so far: of documents no longer than those
+        # before, nothing.
+        far = self.before[0] + (self.before[1] >= LEAST_EDGE)
+        begin = max(0, far - first_query)
+        block = weights[:, begin:, : max(0, first_query + n_rows - far)]
+        self._look("before", block, first_query + begin, 0)
+        far = self.behind[0] + (self.behind[1] >= LEAST_EDGE)
+        first_key = min(n_keys, first_query + far)
+        block = weights[:, : max(0, n_keys - far - first_query), first_key:]
+        self._look("behind", block, first_query, first_key)
+
+    def _look(self, side: str, weights: Tensor, first_query: int, first_key: int) -> None:
+        """Note the farthest weight before, or behind, the queries of a part of a map."""
         if not weights.numel():
             return
         largest = torch.maximum(weights.amax(0), -weights.amin(0)).float().nan_to_num(1.0)
-        rows = torch.arange(first_query, first_query + len(largest), device=largest.device)
-        n_keys = largest.shape[1]
+        query = torch.arange(first_query, first_query + len(largest), device=largest.device)
         there = (largest != 0).to(torch.int8)
-        first, last = there.argmax(1), n_keys - 1 - there.flip(1).argmax(1)
-        sees = there.any(1)
-        for side, at, distance in (
-            ("before", first, rows - first), ("behind", last, last - rows),
-        ):  # fmt: skip
-            distance = distance.where(sees, -1)
-            farthest = int(distance.max())
-            if farthest > 0:
-                edge = largest.gather(1, at[:, None])[:, 0].where(distance == farthest, 0).max()
-                self._extend(side, (farthest, float(edge)))
+        if side == "before":
+            at = there.argmax(1)
+            distance = query - first_key - at
+        else:
+            at = there.shape[1] - 1 - there.flip(1).argmax(1)
+            distance = first_key + at - query
+        distance = distance.where(there.any(1), -1)
+        farthest = int(distance.max())
+        if farthest > 0:
+            edge = largest.gather(1, at[:, None])[:, 0].where(distance == farthest, 0).max()
+            self._extend(side, (farthest, float(edge)))
 
     def add(self, other: Sequence[Any]) -> None:
         """Add what `to_list` returned of another part of the run."""
@@ -96,8 +110,6 @@ class Reaches:
         """Return the reach of a site."""
         return self.by_site.setdefault(site, Reach())
 
-    def taken(self) -> dict[str, list[Any]]:
-        """Return what was noted since the last call, for the log."""
-        found = {site: reach.to_list() for site, reach in self.by_site.items()}
-        self.by_site = {}
-        return found
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return what was noted so far, for the log."""
+        return {site: reach.to_list() for site, reach in self.by_site.items()}

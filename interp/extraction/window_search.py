@@ -74,33 +74,40 @@ def find_windows(
 
 
 def _windows_of(
-    path: str, n_windows: int, size: int, inputs: Mapping[str, _Input], known: list[Windows]
+    path: str, n_windows: int, size: int, inputs: Mapping[str, list[_Input]], known: list[Windows]
 ) -> Windows | str:
     """Return the windows of one module, or why they can't be told."""
-    given = next((inputs[outer] for outer in _outwards(path) if outer in inputs), None)
-    if given is None:
+    given = [one for outer in _outwards(path) for one in inputs.get(outer, ())]
+    if not given:
         return (
             "no module around it is given rows of patches that the adapter knows; if the model "
             "merges patches, the adapter's `coarser` says which there are then"
         )
-    n = given.n_patches
-    if n_windows * size != n:
-        return (
-            f"{n_windows} windows of {size} have other places than the {n} patches of the image: "
-            "windows that overlap, or that the image does not fill, are no patches"
-        )
-    try:
-        probe = _Probe(given, path, n_windows * size)
-        places = next((w.places for w in known if w.size == size and probe.agrees(w.places)), None)
-        if places is None:
-            places = probe.places()
-    except InterpError as error:
-        return str(error)
-    if places is None or not np.array_equal(np.sort(places), np.arange(n)):
-        return "its places hold no single patches of the image, each of them once"
-    windows = Windows(given.stream, size, places)
-    known.append(windows)
-    return windows
+    why = (
+        f"{n_windows} windows of {size} have other places than the {given[0].n_patches} patches of "
+        "the image: windows that overlap, or that the image does not fill, are no patches"
+    )
+    # From the inside to the outside: farther out a query depends on more than its patch.
+    for one in given:
+        if one.n_patches != n_windows * size:
+            continue
+        why = "its places hold no single patches of the image, each of them once"
+        try:
+            places = _places(_Probe(one, path), size, known)
+        except InterpError as error:
+            why = str(error)
+            continue
+        if places is not None and np.array_equal(np.sort(places), np.arange(one.n_patches)):
+            known.append(Windows(one.stream, size, places))
+            return known[-1]
+    return why
+
+
+def _places(probe: _Probe, size: int, known: list[Windows]) -> np.ndarray | None:
+    """Return the patch at each place; that of an earlier site where it is the same."""
+    earlier = (other.places for other in known if other.size == size)
+    same = next((places for places in earlier if probe.agrees(places)), None)
+    return probe.places() if same is None else same
 
 
 @dataclass
@@ -135,10 +142,10 @@ def _inputs_of(
     paths: set[str],
     n_rows: int,
     n_fed: Mapping[str, int],
-) -> dict[str, _Input]:
+) -> dict[str, list[_Input]]:
     """Return what the modules around some modules are given, where it is rows of patches."""
     modules = dict(model.named_modules(remove_duplicate=False))
-    found: dict[str, _Input] = {}
+    found: dict[str, list[_Input]] = {}
     hooks = []
     try:
         for path in {outer for inner in paths for outer in _outwards(inner)} & modules.keys():
@@ -146,9 +153,8 @@ def _inputs_of(
             def note(
                 module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], path: str = path
             ) -> None:
-                given = _read(path, module, args, kwargs, n_rows, n_fed)
-                if given is not None:
-                    found.setdefault(path, given)
+                if path not in found:
+                    found[path] = list(_read(path, module, args, kwargs, n_rows, n_fed))
 
             hooks.append(modules[path].register_forward_pre_hook(note, with_kwargs=True))
         run()
@@ -165,8 +171,8 @@ def _read(
     kwargs: dict[str, Any],
     n_rows: int,
     n_fed: Mapping[str, int],
-) -> _Input | None:
-    """Return what a module is given, if a tensor of it is rows of patches of a stream."""
+) -> Iterator[_Input]:
+    """Yield what a module is given, wherever it may be rows of patches of a stream."""
     streams = {n: stream for stream, n in n_fed.items()}
     parts: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
     for at, part in parts:
@@ -177,10 +183,8 @@ def _read(
         for sides, channels_first in readings.get(part.ndim, []):
             n = int(np.prod(sides))
             if n in streams:
-                return _Input(
-                    path, module, _copied(args), _copied(kwargs), at, streams[n], n, channels_first
-                )
-    return None
+                given = _copied(args), _copied(kwargs)
+                yield _Input(path, module, *given, at, streams[n], n, channels_first)
 
 
 def _copied(part: Any) -> Any:
@@ -222,12 +226,10 @@ class _Probe:
         The module, and what it is given.
     path : str
         The module in it that attends.
-    n_places : int
-        Places of all windows of an image.
     """
 
-    def __init__(self, given: _Input, path: str, n_places: int) -> None:
-        self._given, self._n_places = given, n_places
+    def __init__(self, given: _Input, path: str) -> None:
+        self._given = given
         self._model = _Alone(given.module).eval()
         inner = path.removeprefix(given.path).lstrip(".") if path != given.path else ""
         module = (
@@ -248,9 +250,9 @@ class _Probe:
         self._noise = noise.to(patches) * patches.float().std().clamp_min(1e-3).to(patches)
 
     def places(self) -> np.ndarray | None:
-        """Return the patch at each place, (n_places,) int64; None if no single one is."""
+        """Return the patch at each place, (n_patches,) int64; None if no single one is."""
         n = self._given.n_patches
-        found = np.zeros(self._n_places, np.int64)
+        found = np.zeros(n, np.int64)
         for bit in range((n - 1).bit_length()):
             found += self._shows((np.arange(n) >> bit & 1).astype(bool)).astype(np.int64) << bit
         return found if (found < n).all() and self.agrees(found) else None
@@ -258,7 +260,7 @@ class _Probe:
     def agrees(self, places: np.ndarray) -> bool:
         """Whether random sets of patches show at these places and nowhere else."""
         n = self._given.n_patches
-        if len(places) != self._n_places or n != len(places):
+        if n != len(places):
             return False
         for _ in range(_CHECKS):
             some = (torch.rand(n, generator=self._random) < 0.5).numpy()
@@ -268,7 +270,7 @@ class _Probe:
         return True
 
     def _shows(self, chosen: np.ndarray) -> np.ndarray:
-        """Return the places whose values change with the chosen patches, (n_places,) bool."""
+        """Return the places whose values change with the chosen patches, (n_patches,) bool."""
         given = self._given
         mask = torch.from_numpy(chosen).to(given.patches.device)
         shape = given.patches.shape
@@ -281,7 +283,7 @@ class _Probe:
         for site, after in values.items():
             change = (after - self._before[site]).abs().float().amax((1, 3))
             shows = (change > _LEAST_CHANGE * change.max()).reshape(len(given.patches), -1)
-            if not bool((shows == shows[:1]).all()) or shows.shape[1] != self._n_places:
+            if not bool((shows == shows[:1]).all()) or shows.shape[1] != given.n_patches:
                 raise CaptureError("its windows hold other patches in one image than in another")
             if found is not None and not torch.equal(found, shows[0]):
                 raise CaptureError("its queries and its keys are not the same patches")

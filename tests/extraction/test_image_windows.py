@@ -213,6 +213,45 @@ def test_a_model_of_ones_own_that_cuts_inside_its_attention(tmp_path):
             np.testing.assert_allclose(found.attention(site.name, 1), expected, atol=1e-6)
 
 
+class ChannelsFirst(nn.Module):
+    """The same with (batch, channels, height, width), as wide as it has channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Inside(2, 1)
+
+    def forward(self, x):
+        return self.inner.forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Blurred(nn.Module):
+    """Attention within windows of patches that know of their neighbours."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.inner = nn.Conv2d(8, 8, 3, padding=1), Inside(2, 0)
+
+    def forward(self, x):
+        return self.inner.forward(self.mix(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_channels_may_come_first_and_patches_must_stand_alone(tmp_path):
+    adapter, images = OwnAdapter(False), pictures(2, 16)
+    adapter.rectangles = patch_rectangles(16, 16, 2, 2)
+    adapter.module = nn.Sequential(nn.Conv2d(3, 8, 2, 2), ChannelsFirst(), Blurred()).eval()
+    with pytest.raises(InterpError, match="its places hold no single patches"):
+        interp.record(adapter, images, tmp_path / "a.h5", sites="2/attention", **OPTIONS)
+    interp.record(adapter, images, tmp_path / "a.h5", sites="*/attention", **OPTIONS)
+    pixels = torch.from_numpy(np.stack([adapter.encode(image)[0] for image in images]))
+    with torch.no_grad(), interp.Recorder(adapter.module, sites="1/attention") as recorder:
+        adapter.module(pixels)
+    with interp.open(tmp_path / "a.h5") as found:
+        assert list(found.attention_sites) == ["1/attention"]
+        maps = np.split(recorder["1/attention"].numpy(), 2)[1]
+        expected = on_patches(maps, patches_of_windows(8, 2, 1))
+        np.testing.assert_allclose(found.attention("1/attention", 1), expected, atol=1e-6)
+
+
 def test_grids_that_nobody_named_are_refused(tmp_path):
     with pytest.raises(InterpError, match=r"Site third/attention .* the adapter's `coarser` says"):
         interp.record(
