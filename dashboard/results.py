@@ -37,7 +37,7 @@ def listed(source: Source) -> list[dict[str, Any]]:
             "file": Path(found["path"]).name,
             "kind": found["kind"],
             "group": TITLES.get(found["kind"], found["kind"]),
-            "title": found["name"],
+            "title": _title(found),
             "nDocuments": _documents(found["result"]),
         }
         for found in found_results
@@ -45,6 +45,16 @@ def listed(source: Source) -> list[dict[str, Any]]:
     _tell_apart(rows, {Path(r["path"]).name: r["parameters"] for r in found_results})
     known = len(order)
     return sorted(rows, key=lambda r: order.index(r["kind"]) if r["kind"] in order else known)
+
+
+def _title(found: dict[str, Any]) -> str:
+    # A concept whose marks, or another concept's positions, are not scored is another question.
+    parameters, title = found["parameters"], found["name"]
+    if parameters.get("delimiters") not in (None, "state"):
+        title += f", marks {parameters['delimiters']}"
+    if parameters.get("without"):
+        title += f", without {' and '.join(parameters['without'])}"
+    return title
 
 
 def _tell_apart(rows: list[dict[str, Any]], parameters: dict[str, dict[str, Any]]) -> None:
@@ -61,7 +71,8 @@ def one_result(source: Source, file: str) -> dict[str, Any] | None:
     """Return a result by its file's name, None when there is none of that name."""
     for found in stored_results(source):
         if Path(found["path"]).name == file:
-            return {name: found[name] for name in ("kind", "name", "parameters", "result")}
+            asked = {name: found[name] for name in ("kind", "name", "parameters", "result")}
+            return asked | {"title": _title(found)}
     return None
 
 
@@ -92,7 +103,7 @@ def results_of_unit(source: Source, site: str, unit: int) -> list[dict[str, Any]
     name = f"{site}:{unit}"
     rows: list[dict[str, Any]] = []
     for found in stored_results(source):
-        rows += _OF_UNIT.get(found["kind"], _nothing)(found["result"], found["name"], name)
+        rows += _OF_UNIT.get(found["kind"], _nothing)(found["result"], _title(found), name)
     return rows
 
 

@@ -101,7 +101,7 @@ def search_units(
     ranges : sequence of (int, int)
         Positions [start, stop) of the stream.
     sites : str or sequence of str, optional
-        Names or patterns; default: all.
+        Names or patterns; default: all. See :func:`probes.sites.choose_sites`.
     n_best : int
     background : int or None
         About how many positions stand for the rest, in stretches spread over the recording; None:

@@ -62,7 +62,7 @@
     if (!result || result.file !== finding) return h('section', { className: 'pane pane-result', 'aria-label': 'Result' }, h('p', { className: 'quiet search-note' }, 'Loading …'));
     const Figure = interp.findingFigures[result.kind];
     return h('section', { className: 'pane pane-result', 'aria-label': 'Result', 'data-shown': result.file, tabIndex: 0 },
-      h('h2', null, `${result.kind} · ${result.name.replace(/_/g, ' ')}`),
+      h('h2', null, `${result.kind} · ${result.title.replace(/_/g, ' ')}`),
       (result.result.warnings || []).map((/** @type {string} */ text) => h('p', { key: text }, h('span', { className: 'badge badge-warn' }, text))),
       Figure ? h(Figure, { key: result.file, result: result.result, name: result.name }) : h('pre', { className: 'card-text' }, JSON.stringify(result.result, null, 1).slice(0, 20000)),
       h('details', { className: 'result-parameters' }, h('summary', null, 'How it was computed'), h('pre', { className: 'card-text' }, JSON.stringify(result.parameters, null, 1))));

@@ -208,6 +208,21 @@ def test_results_of_one_concept_are_told_apart_by_their_sites(client, path):
             file.unlink()
 
 
+def test_a_result_says_what_was_not_scored(client, path):
+    import interp
+    from probes.results import write_result
+
+    with interp.open(path) as recording:
+        asked = {"delimiters": "apart", "without": ["comment"]}
+        file = write_result(recording, "rank", "string", asked, {"n_documents": 4, "scores": []})
+    try:
+        (title,) = [r["title"] for r in ask(client, "results")["results"] if r["file"] == file.name]
+        assert title == "string, marks apart, without comment"
+        assert ask(client, f"result?file={file.name}")["title"] == title
+    finally:
+        file.unlink()
+
+
 def test_steering_is_a_table_and_a_lost_result_is_said(address, open_page, path):
     import interp
     from probes.results import write_result
