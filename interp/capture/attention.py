@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from interp.capture.arrangement import Arrangement, number_rows
-from interp.capture.attention_weights import WeightBlocks
+from interp.capture.attention_packed import PackedMaps
+from interp.capture.attention_weights import BlockedWeights, WeightBlocks
 from interp.capture.mode import active
 from interp.capture.modules import is_from_torch
 from interp.capture.session import Place, Session, prepares
@@ -49,7 +50,7 @@ class AttentionCall:
 
     Attributes
     ----------
-    weights : Tensor or WeightBlocks
+    weights : Tensor or BlockedWeights
         (..., queries, keys); nobody else's, so that it is recorded without a copy.
     query, key, value : Tensor or None
         (..., queries, head_dim), (..., keys, head_dim); key and value may have fewer heads, as the
@@ -72,7 +73,7 @@ class AttentionCall:
         What else distinguishes calls that need a proof of their own.
     """
 
-    weights: Tensor | WeightBlocks
+    weights: Tensor | BlockedWeights
     query: Tensor | None = None
     key: Tensor | None = None
     value: Tensor | None = None
@@ -225,12 +226,7 @@ class AttentionRun:
     def _record(self, place: Place, call: AttentionCall, arrangement: Arrangement) -> None:
         self.seen.add(place.path)
         if place.wants(ATTENTION):
-            blocks = call.weights if isinstance(call.weights, WeightBlocks) else [(0, call.weights)]
-            for first, block in blocks:
-                weights = arrangement.apply(block)
-                place.record(
-                    ATTENTION, weights, per="call", n_heads=weights.shape[1], first_query=first
-                )
+            self._record_maps(place, call.weights, arrangement)
         for signal, values in ((QUERY, call.query), (HEAD_OUTPUT, call.result)):
             if values is not None and place.wants(signal):
                 values = arrangement.apply(values)
@@ -239,6 +235,20 @@ class AttentionRun:
             if values is not None and place.wants(signal):
                 values = arrangement.apply_to_keys(values, call.weights.shape[:-2])
                 place.record(signal, values, per="call", n_heads=values.shape[1], copy=True)
+
+    @staticmethod
+    def _record_maps(
+        place: Place, weights: Tensor | BlockedWeights, arrangement: Arrangement
+    ) -> None:
+        if isinstance(weights, PackedMaps):
+            if not (arrangement.packed or place.per_step):
+                place.record_packed(ATTENTION, weights.arranged(arrangement))
+                return
+            weights = weights.dense()
+        blocks = weights if isinstance(weights, BlockedWeights) else [(0, 0, weights)]
+        for first, _, block in blocks:
+            maps = arrangement.apply(block)
+            place.record(ATTENTION, maps, per="call", n_heads=maps.shape[1], first_query=first)
 
     def leave(self, place: Place) -> None:
         """Take note that a module's call has ended; with the outermost one a forward ends."""

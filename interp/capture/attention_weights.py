@@ -1,23 +1,19 @@
-"""Attention weights from what an attention kernel is given, and the proof that they are right.
+"""Attention weights from what an attention kernel is given, all of them or in blocks of queries.
 
 The kernels of torch return the weighted values only. The weights follow from the same arguments:
-``softmax(scale * query · key + mask)``, and multiplying them with the values must give what the
-kernel returned.
+``softmax(scale * query · key + mask)``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-5
-"""Largest difference between weights · values and the result, relative to its largest value."""
-ROUNDING = 1e-6
-"""The same, relative to the sum of the sizes of the terms, where these cancel."""
+from interp.capture.attention_proof import disproof, largest_size, weighted
 
 
 def attention_weights(
@@ -29,6 +25,7 @@ def attention_weights(
     scale: float | None = None,
     masked_rows_are_zero: bool = True,
     first_query: int = 0,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Return the weights of scaled dot product attention.
 
@@ -50,6 +47,8 @@ def attention_weights(
         NaN otherwise, as from a plain softmax.
     first_query : int
         Which query of the sequence comes first in `query`; for the causal flag.
+    out : Tensor, optional
+        Contiguous, of the shape and type of the result: where it is computed.
 
     Returns
     -------
@@ -59,7 +58,7 @@ def attention_weights(
     wide = torch.promote_types(query.dtype, torch.float32)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast(query.device.type, enabled=False):
-        scores = torch.matmul(query.to(wide) * factor, key.to(wide).transpose(-2, -1))
+        scores = _products(query.to(wide) * factor, key.to(wide), out)
     unseen = None
     if is_causal:
         unseen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
@@ -80,14 +79,82 @@ def attention_weights(
     return scores
 
 
+def _products(query: Tensor, key: Tensor, out: Tensor | None) -> Tensor:
+    """Return the products of all queries and keys, (..., queries, keys)."""
+    if out is None:
+        return torch.matmul(query, key.transpose(-2, -1))
+    leading, n_products = out.shape[:-2], math.prod(out.shape[:-2])
+    rows, columns = (
+        part.expand(*leading, -1, -1).reshape(n_products, *part.shape[-2:]) for part in (query, key)
+    )
+    torch.bmm(rows, columns.transpose(-2, -1), out=out.view(n_products, *out.shape[-2:]))
+    return out
+
+
 BLOCK_BYTES = 2**28
 """Weights that are consumed as they are made come in blocks of queries of about this size."""
 
 
-class WeightBlocks:
-    """The weights of one call, some queries at a time: all of them would take too much memory.
+class Block(NamedTuple):
+    """The weights of some queries, for the keys that they can see.
 
-    Iterating gives (first query, weights (..., queries, keys)) of each block, in order.
+    Attributes
+    ----------
+    first_query, first_key : int
+        What stands first on the last two axes.
+    weights : Tensor
+        (..., queries, keys).
+    """
+
+    first_query: int
+    first_key: int
+    weights: Tensor
+
+    @property
+    def queries(self) -> slice:
+        """The queries of the block."""
+        return slice(self.first_query, self.first_query + self.weights.shape[-2])
+
+    @property
+    def keys(self) -> slice:
+        """The keys of the block; every other key has a weight of exactly 0."""
+        return slice(self.first_key, self.first_key + self.weights.shape[-1])
+
+
+class BlockedWeights:
+    """The weights of one call as blocks of queries; iterating gives each `Block`, in order.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (..., queries, keys) of all weights.
+    """
+
+    shape: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[Block]:
+        raise NotImplementedError
+
+    def weighted(self, value: Tensor) -> Tensor:
+        """Return weights · values, float32 or wider; weights are not below 0."""
+        parts = [weighted(block.weights, value[..., block.keys, :]) for block in self]
+        return torch.cat(parts, dim=-2)
+
+    def disproof(self, value: Tensor, result: Tensor) -> str | None:
+        """Return why these are not the weights behind a result, or None; see `disproof`."""
+        # Block by block, and values copied once: the proof is not to take more than the maps.
+        values = value.contiguous()
+        largest = max(largest_size(result[..., block.queries, :]) for block in self)
+        for block in self:
+            part = result[..., block.queries, :]
+            why = disproof(block.weights, values[..., block.keys, :], part, largest)
+            if why is not None:
+                return why
+        return None
+
+
+class WeightBlocks(BlockedWeights):
+    """Weights that are made when they are iterated over: all of them would take too much memory.
 
     Parameters
     ----------
@@ -97,10 +164,6 @@ class WeightBlocks:
         (..., queries, keys) of all weights.
     **options
         Further arguments of :func:`attention_weights`.
-
-    Attributes
-    ----------
-    shape : tuple of int
     """
 
     def __init__(
@@ -109,35 +172,37 @@ class WeightBlocks:
         self.shape = tuple(shape)
         self._query, self._key, self._mask, self._options = query, key, mask, options
 
-    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+    def __iter__(self) -> Iterator[Block]:
         *leading, n_queries, n_keys = self.shape
         size = max(1, BLOCK_BYTES // (4 * n_keys * math.prod(leading)))
         for first in range(0, n_queries, size):
-            rows = slice(first, min(first + size, n_queries))
-            mask = self._mask
-            if mask is not None and mask.ndim > 1 and mask.shape[-2] != 1:
-                mask = mask[..., rows, :]
-            weights = attention_weights(
-                self._query[..., rows, :], self._key, mask, first_query=first, **self._options
-            )
-            yield first, weights.expand(*leading, -1, -1)
+            yield self.block(slice(first, min(first + size, n_queries)), slice(0, n_keys))
+
+    def block(self, queries: slice, keys: slice, out: Tensor | None = None) -> Block:
+        """Return the weights of some queries, which see no other than some keys."""
+        weights = attention_weights(
+            self._query[..., queries, :],
+            self._key[..., keys, :],
+            _part_of_mask(self._mask, queries, keys),
+            first_query=queries.start - keys.start,
+            out=out,
+            **self._options,
+        )
+        return Block(queries.start, keys.start, weights.expand(*self.shape[:-2], -1, -1))
 
     def kept(self) -> WeightBlocks:
         """Return the same, safe from what the model does with queries and keys afterwards."""
-        copies = self._query.clone(), self._key.clone()
-        return WeightBlocks(*copies, self._mask, self.shape, **self._options)
+        mask = None if self._mask is None else self._mask.clone()
+        copies = self._query.clone(), self._key.clone(), mask
+        return WeightBlocks(*copies, self.shape, **self._options)
 
-    def weighted(self, value: Tensor) -> Tensor:
-        """Return weights · values, float32 or wider."""
-        return torch.cat([weighted(block, value) for _, block in self], dim=-2)
 
-    def disproof(self, value: Tensor, result: Tensor) -> str | None:
-        """Return why these are not the weights behind a result, or None; see `disproof`."""
-        for first, block in self:
-            rows = slice(first, first + block.shape[-2])
-            if why := disproof(block, value, result[..., rows, :]):
-                return why
-        return None
+def _part_of_mask(mask: Tensor | None, queries: slice, keys: slice) -> Tensor | None:
+    if mask is None or mask.ndim == 0:
+        return mask
+    if mask.shape[-1] != 1:
+        mask = mask[..., keys]
+    return mask if mask.ndim == 1 or mask.shape[-2] == 1 else mask[..., queries, :]
 
 
 def too_large(shape: Sequence[int]) -> bool:
@@ -149,58 +214,3 @@ def repeat_heads(key: Tensor, n_heads: int) -> Tensor:
     """Return keys or values (..., n_kv_heads, keys, head_dim) with each head for its group."""
     n_kv_heads = key.shape[-3]
     return key if n_kv_heads == n_heads else key.repeat_interleave(n_heads // n_kv_heads, -3)
-
-
-def disproof(weights: Tensor, value: Tensor, result: Tensor) -> str | None:
-    """Return why weights are not those behind a result, or None when they are.
-
-    Parameters
-    ----------
-    weights : Tensor
-        (..., queries, keys).
-    value : Tensor
-        (..., keys, head_dim), broadcastable to the leading axes of `weights`.
-    result : Tensor
-        (..., queries, head_dim).
-    """
-    product = weighted(weights, value)
-    if product.shape != result.shape:
-        return f"weights · values has shape {tuple(product.shape)}, not {tuple(result.shape)}"
-    coarsest = min((weights, value, result), key=lambda part: part.dtype.itemsize).dtype
-    return mismatch(product, result, lambda: weighted(weights.abs(), value.abs()), coarsest)
-
-
-def weighted(weights: Tensor, value: Tensor) -> Tensor:
-    """Return weights · values, float32 or wider, also under autocast."""
-    wide = torch.promote_types(weights.dtype, torch.float32)
-    with torch.autocast(weights.device.type, enabled=False):
-        return torch.matmul(weights.to(wide), value.to(wide))
-
-
-def mismatch(
-    expected: Tensor, result: Tensor, terms: Callable[[], Tensor], dtype: torch.dtype
-) -> str | None:
-    """Return how far values are from the model's, or None when rounding explains it.
-
-    Parameters
-    ----------
-    expected, result : Tensor
-        What the recorded weights lead to, and what the model computed.
-    terms : callable
-        Returns the sums of the sizes of the terms behind each value.
-    dtype : torch.dtype
-        The coarsest type on the way.
-    """
-    difference = (expected - result).abs()
-    difference.masked_fill_(expected.isnan() & result.isnan(), 0)
-    precision = 2 * torch.finfo(dtype).eps if dtype.itemsize < 4 else 0.0
-    largest = float(result.nan_to_num().abs().max()) if result.numel() else 0.0
-    worst = float(difference.max()) if difference.numel() else 0.0
-    if worst <= max(TOLERANCE, precision) * largest:
-        return None
-    if bool((difference <= max(ROUNDING, precision) * terms()).all()):
-        return None
-    return (
-        f"weights · values differs from what the model computed by {worst:.2g}, where the largest "
-        f"value is {largest:.2g}"
-    )

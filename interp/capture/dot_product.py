@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
+from interp.capture.attention_packed import packed_weights
+from interp.capture.attention_proof import disproof
 from interp.capture.attention_weights import (
+    BlockedWeights,
     WeightBlocks,
     attention_weights,
-    disproof,
     repeat_heads,
     too_large,
 )
@@ -52,7 +54,8 @@ def handle(
 def _understand(result: Tensor, named: Mapping[str, Any], consumed: bool) -> AttentionCall | str:
     """Return a call with its weights, or why they can't be known.
 
-    Large weights that are `consumed` as they are made come in blocks of queries.
+    Large weights that are `consumed` as they are made come in blocks of queries; those that are
+    held are packed.
     """
     if named.get("dropout_p", 0.0) > 0:
         return "dropout is active, and the kernel doesn't say which weights it dropped"
@@ -69,10 +72,14 @@ def _understand(result: Tensor, named: Mapping[str, Any], consumed: bool) -> Att
     plain = result.detach()
     values = repeat_heads(value, n_heads) if many else value
     shape = (*result.shape[:-1], keys.shape[-2])
-    weights: Tensor | WeightBlocks
-    if consumed and too_large(shape):
-        weights = blocks = WeightBlocks(query, keys, mask, shape, **options)
-        proof = partial(blocks.disproof, values, plain)
+    weights: Tensor | BlockedWeights
+    blocks: BlockedWeights | None
+    if consumed:
+        blocks = WeightBlocks(query, keys, mask, shape, **options) if too_large(shape) else None
+    else:
+        blocks = packed_weights(query, keys, mask, shape, **options)
+    if blocks is not None:
+        weights, proof = blocks, partial(blocks.disproof, values, plain)
     else:
         made = attention_weights(query, keys, mask, **options)
         weights = made.expand(shape)

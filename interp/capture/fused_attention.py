@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
+from interp.capture.attention_packed import packed_weights
+from interp.capture.attention_proof import mismatch, weighted
 from interp.capture.attention_weights import (
+    BlockedWeights,
     WeightBlocks,
     attention_weights,
-    mismatch,
     too_large,
-    weighted,
 )
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
@@ -133,7 +134,8 @@ def _say_that_the_fast_path_is_off(place: Place) -> None:
 def _understand(named: Mapping[str, Any], result: Tensor, consumed: bool) -> AttentionCall | str:
     """Return a call with its weights, or why they can't be known.
 
-    Large weights that are `consumed` as they are made come in blocks of queries.
+    Large weights that are `consumed` as they are made come in blocks of queries; those that are
+    held are packed.
     """
     if named["training"] and named["dropout_p"] > 0:
         return "dropout is active, and the function doesn't say which weights it dropped"
@@ -153,12 +155,19 @@ def _understand(named: Mapping[str, Any], result: Tensor, consumed: bool) -> Att
     flagged = named["is_causal"] and named["key_padding_mask"] is None and not named["need_weights"]
     mask = None if flagged else _merge_masks(named, query, key)
     # A plain softmax runs when weights were asked for, a kernel otherwise.
-    options = {"is_causal": flagged, "masked_rows_are_zero": not named["need_weights"]}
+    options: dict[str, Any] = {
+        "is_causal": flagged,
+        "masked_rows_are_zero": not named["need_weights"],
+    }
     shape = (*query.shape[:-1], key.shape[-2])
-    weights: Tensor | WeightBlocks
-    if consumed and too_large(shape):
-        weights = blocks = WeightBlocks(query, key, mask, shape, **options)
-        heads = blocks.weighted(value)
+    weights: Tensor | BlockedWeights
+    blocks: BlockedWeights | None
+    if consumed:
+        blocks = WeightBlocks(query, key, mask, shape, **options) if too_large(shape) else None
+    else:
+        blocks = packed_weights(query, key, mask, shape, **options)
+    if blocks is not None:
+        weights, heads = blocks, blocks.weighted(value)
     else:
         weights = made = attention_weights(query, key, mask, **options)
         heads = weighted(made, value)

@@ -16,7 +16,7 @@ import interp.capture.recurrent
 import interp.capture.softmax_rule  # noqa: F401  (these register their handlers)
 from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames
-from interp.capture.records import Captured, Consume, Store
+from interp.capture.records import Call, Captured, Consume, Store
 from interp.capture.session import TRAIN_MODE, Session
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError, SiteError, unknown_name
@@ -268,7 +268,7 @@ def _as_lengths(lengths: Tensor | None) -> Tensor | None:
     return None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64).cpu()
 
 
-def _shape(captured: Captured) -> str:
+def _shape(captured: Call) -> str:
     return str(tuple(captured.values.shape))
 
 

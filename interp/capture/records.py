@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from interp.capture.attention_packed import PackedCall
 from interp.errors import CaptureError
 from interp.sites import ATTENTION, SiteDescription
 
@@ -29,10 +30,14 @@ class Captured:
     lengths: Tensor | None = None
 
 
+Call = Captured | PackedCall
+"""One call as it is held: attention maps may be packed until their values are asked for."""
+
+
 @dataclass
 class _Site:
     description: SiteDescription
-    calls: list[Captured] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     steps: list[Tensor] = field(default_factory=list)
 
 
@@ -69,7 +74,7 @@ class Store:
         """Yield the description of each site that fired, in the order of firing."""
         return (site.description for site in self._sites.values())
 
-    def add(self, description: SiteDescription, captured: Captured, first_query: int = 0) -> None:
+    def add(self, description: SiteDescription, captured: Call, first_query: int = 0) -> None:
         """Append one call to a site; maps that are consumed may come in blocks of queries."""
         site = self._site(description)
         if self.consume is not None and description.signal == ATTENTION:
@@ -114,11 +119,11 @@ class Store:
             else:
                 site.calls.extend(Captured(step.unsqueeze(1)) for step in steps)
 
-    def calls(self, name: str) -> list[Captured]:
+    def calls(self, name: str) -> list[Call]:
         """Return what the site recorded, one entry per call."""
         return self._sites[name].calls
 
-    def single(self, name: str) -> Captured:
+    def single(self, name: str) -> Call:
         """Return the site's only call.
 
         Raises
@@ -141,7 +146,8 @@ class Store:
 
     def take(self) -> dict[str, Captured]:
         """Return each site's only call and forget the values."""
-        taken = {name: self.single(name) for name, site in self._sites.items() if site.calls}
+        calls = {name: self.single(name) for name, site in self._sites.items() if site.calls}
+        taken = {name: Captured(call.values, call.lengths) for name, call in calls.items()}
         for site in self._sites.values():
             site.calls = []
         return taken

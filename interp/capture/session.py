@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
+from interp.capture.attention_packed import PackedCall, PackedMaps
 from interp.capture.mode import active
 from interp.capture.modules import ModuleNames, is_from_torch, offered_by
 from interp.capture.records import Captured, Store, dtype_name
@@ -124,6 +125,11 @@ class Place:
         captured = Captured(values.clone() if copy else values, lengths)
         self.session.store.add(description, captured, first_query)
 
+    def record_packed(self, signal: str, maps: PackedMaps) -> None:
+        """Record attention maps that stay packed until they are asked for."""
+        description = self._describe(signal, None, False, maps, "call", maps.shape[1])
+        self.session.store.add(description, PackedCall(maps))
+
     def record_step(self, signal: str, values: Tensor, copy: bool = False) -> None:
         """Record one step, (batch, n_units); the steps of a forward are stacked."""
         values = values.detach()
@@ -136,7 +142,7 @@ class Place:
         signal: str,
         layer: int | None,
         reverse: bool,
-        values: Tensor,
+        values: Tensor | PackedMaps,
         per: str,
         n_heads: int | None = None,
     ) -> SiteDescription:

@@ -20,7 +20,8 @@ from torch.nn import functional
 from interp.capture import weighted_sums
 from interp.capture.arrangement import ELEMENTWISE, LAYOUT, function_name
 from interp.capture.attention import WATCHES, AttentionCall, AttentionRun, batch_size
-from interp.capture.attention_weights import disproof
+from interp.capture.attention_packed import packed_copy
+from interp.capture.attention_proof import disproof
 from interp.capture.session import Place
 from interp.capture.tensor_tags import flat
 from interp.capture.weighted_sums import WeightedSum
@@ -196,19 +197,22 @@ def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: T
     if softmax.is_dropped:
         run.refuse(place, "dropout is active; call model.eval()")
         return
-    weights = found.weights.detach().clone(memory_format=torch.contiguous_format)
-    query, key = _query_and_key(softmax.scores, weights) if softmax.scores else (None, None)
+    plain = found.weights.detach()
+    consumed = run.session.store.consume is not None
+    weights = plain.clone(memory_format=torch.contiguous_format) if consumed else packed_copy(plain)
+    query, key = _query_and_key(softmax.scores, plain) if softmax.scores else (None, None)
     softmax.scores = None
 
     def proof() -> str | None:
-        totals = weights.float().nan_to_num().sum(-1)
-        slack = max(1e-4, 4 * torch.finfo(weights.dtype).eps)
-        if bool((totals > 1 + slack).any() or (weights < 0).any()):
+        blocks = [plain] if isinstance(weights, Tensor) else [block.weights for block in weights]
+        if any(map(_is_no_softmax, blocks)):
             return (
                 "what weights its values is not the softmax of one axis of keys (dropout is "
                 "active, or the weights are normalised over another axis, or changed)"
             )
-        return disproof(weights, found.values, found.result)
+        if isinstance(weights, Tensor):
+            return disproof(weights, found.values, found.result)
+        return weights.disproof(found.values, found.result)
 
     run.capture(
         place,
@@ -225,6 +229,13 @@ def _capture(run: AttentionRun, softmax: _Softmax, found: WeightedSum, output: T
             has_queries=found.has_queries,
         ),
     )
+
+
+def _is_no_softmax(weights: Tensor) -> bool:
+    """Whether rows sum to more than 1, or hold something below 0."""
+    totals = weights.sum(-1, dtype=torch.promote_types(weights.dtype, torch.float32))
+    slack = max(1e-4, 4 * torch.finfo(weights.dtype).eps)
+    return bool((totals > 1 + slack).any() or (weights < 0).any())
 
 
 def _note_product(

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 import interp
-from interp.capture.attention_weights import attention_weights, disproof
+from interp.capture.attention_proof import disproof
+from interp.capture.attention_weights import attention_weights
 
 SIGNALS = [f"**/{name}" for name in ("attention", "query", "key", "value", "head_output")]
 
