@@ -210,7 +210,7 @@
       const isImage = attention.imageStreams.length > 0;
       // How the heads of a text were shown is no way to show those of an image, and the reverse.
       if (wasImage !== null && wasImage !== isImage) selection.set({ look: null });
-      settleMeasures(attention.stored, wasImage === null);
+      if (attention.sites.length) settleMeasures(attention.stored, wasImage === null);
       wasImage = isImage;
       selection.set({ attention });
       settleHead();

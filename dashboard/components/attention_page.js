@@ -101,6 +101,16 @@
       h('p', { className: 'count', 'data-rising': rising }, `The strongest key moves strictly forward at ${rising} of ${map.queries - 1} steps.`));
   }
 
+  /** Why a head has nothing to show here, if it has not. */
+  function Nothing() {
+    const { about, headGrid } = useSelection(['about', 'headGrid', 'asite', 'head', 'hoverHead']);
+    const shown = attention.shownHead();
+    const row = shown && headGrid && headGrid.hasNumbers && headGrid.heads.find((/** @type {any} */ head) => head.site === shown.site.name && head.head === shown.head);
+    if (!row || attention.METRICS.some((/** @type {string} */ metric) => row[metric] !== null)) return null;
+    const text = about.is_complete === false ? 'No weights are recorded here: the recording was stopped before it came to this document.' : 'No row in sight has a weight on a key in sight.';
+    return h('p', { className: 'attention-note', role: 'note' }, text);
+  }
+
   function Attention(/** @type {any} */ props) {
     const { view, attention: known } = useSelection(['view', 'attention', 'look', 'about']);
     const look = attention.look();
@@ -117,6 +127,7 @@
       h('section', { className: 'pane pane-heads', 'aria-label': 'Heads' }, h('div', { className: 'bar' }, h(Where)), h(interp.HeadTools), h(interp.HeadGrid), h(interp.HeadCard), h(Alignment)),
       h('section', { className: 'pane pane-head', 'aria-label': 'One head' }, h(Looks),
         shown && shown.site.form === 'top-p' && h('p', { className: 'attention-note' }, `Only the largest weights were recorded: ${Math.round(100 * (shown.site.mass || 0))} % of each row; what is missing reads as 0.`),
+        h(Nothing),
         h('div', { className: `look look-${look}` }, known && BODIES[/** @type {'matrix'} */ (look)]()), h(Line)));
   }
 

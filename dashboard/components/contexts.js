@@ -56,7 +56,7 @@
     return h('div', { id: props.id, className: 'contexts', 'data-unit': contexts.name, tabIndex: 0, role: 'region', 'aria-label': 'Places of the chosen unit' },
       unitFacts && h(Facts, { facts: unitFacts }),
       GROUPS.map(([group, title]) => h('div', { key: group, className: 'contexts-group', 'data-group': group }, h('h3', null, title),
-        h('ul', { className: 'snippets' }, contexts[group].map((/** @type {any} */ row) => h(interp.Snippet, { key: row.position, row, note: `${formatValue(row.value, 2)}${row.times > 1 ? ` ×${row.times}` : ''}` }))))));
+        h('ul', { className: 'snippets' }, contexts[group].map((/** @type {any} */ row) => h(interp.Snippet, { key: row.position, row, note: `${formatValue(row.value, 2)}${row.times > 1 ? ` ×${row.times}` : ''}`, meaning: row.times > 1 ? `Value of the unit; this piece of text occurs ${row.times} times` : 'Value of the unit' }))))));
   }
 
   interp.addPanel({ name: 'unit', title: 'Unit' });

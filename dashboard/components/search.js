@@ -120,13 +120,13 @@
   }
 
   /** A piece of text with the places that matter in it marked; a click goes there. */
-  function Snippet(/** @type {any} */ { row, note }) {
+  function Snippet(/** @type {any} */ { row, note, meaning }) {
     const go = () => selection.set({ at: Math.max(0, row.position - 200), pos: row.position, doc: null }, { push: true });
     const show = (/** @type {string} */ text) => interp.textLayout.displayText(text).replace(/\n/g, '↵').replace(/\t/g, '→');
     return h('li', { className: 'snippet' },
       h('button', { type: 'button', className: 'snippet-text', onClick: go, title: `${row.document}, position ${row.position.toLocaleString('en')}` },
         h('span', { className: 'quiet snippet-before' }, show(row.before)), h('mark', null, show(row.inside)), h('span', { className: 'quiet' }, show(row.after))),
-      h('span', { className: 'quiet count' }, note));
+      h('span', { className: 'quiet count', title: meaning }, note));
   }
 
   /** What stands behind the figures. */
@@ -161,7 +161,7 @@
       body = h('div', { className: 'search-body' },
         h('div', { className: 'search-side' }, h(Behind, { job: searchJob }), h(Units, { found: searchJob.result })),
         searchJob.result.places && h('div', { className: 'search-side' }, h('p', { className: 'search-note' }, `Similar places in ${searchJob.result.nDocuments} documents.`),
-          h('ul', { className: 'snippets' }, searchJob.result.places.map((/** @type {any} */ row) => h(Snippet, { key: row.position, row, note: row.score.toFixed(2) })))));
+          h('ul', { className: 'snippets' }, searchJob.result.places.map((/** @type {any} */ row) => h(Snippet, { key: row.position, row, note: row.score.toFixed(2), meaning: 'How far the units agree with the selected text: 0 as anywhere, 1 as far on their sides as ever' })))));
     } else if (searchJob) body = h('p', { className: 'quiet search-note' }, 'Looking through the units …');
     const state = searchJob ? `${searchJob.state}${searchJob.result && searchJob.result.isDraft ? '-draft' : ''}` : '';
     return h('div', { id: props.id, className: 'search-panel', 'data-state': state }, body);

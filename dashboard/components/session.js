@@ -72,7 +72,7 @@
   /** An underline that the address asks for and the recording lacks. */
   function settleTrack() {
     const { about, track } = selection.get();
-    if (track === null || track === 'loss' || about.annotations.some((/** @type {any} */ info) => info.name === track)) return;
+    if (!track || track === 'loss' || about.annotations.some((/** @type {any} */ info) => info.name === track)) return;
     selection.report(`This recording has no annotation “${track}”.`);
     selection.set({ track: null });
   }

@@ -182,3 +182,13 @@ def test_a_window_that_begins_beyond_its_document_is_said(open_at):
     said = "The window cannot begin at 500: document 1 has positions 0 to 39."
     page.get_by_role("alert").get_by_text(said).wait_for()
     until(page, "() => interp.selection.get().place.start === 0")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_violation_on_an_image(open_at, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = open_at(f"run=digits&theme={theme}", ".patches[data-painted]")
+    painted(page, ".head-grid", "numbers")
+    found = Axe().run(page).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []

@@ -38,4 +38,5 @@ def test_heads_of_a_document_that_is_missing_have_no_numbers(open_page, address)
     page = open_page(f"{address}/?view=attention&doc=1", wait=False)
     page.wait_for_selector(".head-grid[data-painted*='numbers']")
     page.get_by_text("No row in sight has any weight.").wait_for()
+    page.get_by_text("the recording was stopped before it came to this document").wait_for()
     assert page.locator(".error").count() == 0
