@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MIN_INPUTS = 20480
-"""Below this many input values torch doesn't give a convolution to oneDNN."""
+_MIN_INPUTS = 4096
+"""Below this many input values a product is small enough for either library."""
 
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return ``rows @ weight.T + bias``.
 
     On a CPU, torch gives float32 products to MKL, which runs at half the machine's rate on
-    processors of other makers than Intel, and convolutions to oneDNN, which doesn't. A
-    convolution with a 1 × 1 kernel over channels-last data is the same product, to the order of
-    summation. (The dilation has no meaning for such a kernel; torch takes it as a reason to use
-    oneDNN also for a single image and a single thread.)
+    processors of other makers than Intel, and its compiled models' to oneDNN, which doesn't; so
+    are these, by the operator that such models call. Where it is missing, MKL's result is the
+    same to the order of summation.
 
     Parameters
     ----------
@@ -33,24 +34,23 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Tensor
         (rows, n_outputs), contiguous.
     """
-    n_rows, n_inputs = rows.shape
-    if not _prefers_convolution(rows):
-        return F.linear(rows, weight, bias)
-    image = rows.view(1, n_rows, 1, n_inputs).permute(0, 3, 1, 2)
-    kernel = weight.reshape(-1, n_inputs, 1, 1)
-    product = F.conv2d(image, kernel, bias, dilation=2).permute(0, 2, 3, 1)
-    return product.reshape(n_rows, -1)
-
-
-def _prefers_convolution(rows: Tensor) -> bool:
-    return bool(
-        rows.numel() > _MIN_INPUTS
+    if (
+        rows.numel() >= _MIN_INPUTS
         and rows.dtype == torch.float32
         and rows.device.type == "cpu"
-        and rows.is_contiguous()
-        and _HAS_ONEDNN
         and torch.backends.mkldnn.enabled
-    )
+        and _has_onednn_linear()
+    ):
+        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return F.linear(rows, weight, bias)
 
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+@functools.cache
+def _has_onednn_linear() -> bool:
+    """Return whether this torch has the operator, with the arguments that we know."""
+    rows, weight, bias = torch.eye(2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])
+    try:
+        found = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):  # NotImplementedError is a RuntimeError
+        return False
+    return bool(torch.equal(found, torch.tensor([[1.5], [2.5]])))

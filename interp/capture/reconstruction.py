@@ -8,7 +8,7 @@ accumulated. ``docs/reconstruction.md`` has the equations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,8 +27,7 @@ _LARGEST_KEPT = (1 << 25) - (1 << 16)
 """Bytes that the GNU C library keeps for the next request when they are freed."""
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """The weights of one layer in one direction.
 
     Attributes
@@ -118,21 +117,22 @@ def lstm_signals(
     """
     needed = [g for g in LSTM_GATES if g in signals or (CELL in signals and g != LSTM_GATES[3])]
     chosen = weights.of_gates([LSTM_GATES.index(gate) for gate in needed], 4)
-    kept = _Kept(needed, signals, len(data), state[1])
-    preactivations = _Preactivations(chosen, needed, len(data))
+    kept = _Kept(needed, signals, data.shape[0], state[1])
+    preactivations = _Preactivations(chosen, needed, data.shape[0])
     initial = cell = state[1]
-    for block in steps.blocks(_BLOCK // len(chosen.input)):
+    for block in steps.blocks(_BLOCK // chosen.input.shape[0]):
         groups = preactivations(data, hidden, state[0], steps, block)
         parts = [part for group in groups for part in group.gates]
         cells = kept.rows(CELL, block) if CELL in signals else None
-        for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // len(chosen.input)):
+        for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // chosen.input.shape[0]):
             rows = small.rows
             for group in groups:
                 group.activate_(rows)
             if cells is not None:
-                torch.mul(parts[0][rows], parts[2][rows], out=cells[rows])
-                forget = parts[1][rows]
-                cell = scan_(forget, cells[rows], cell, initial, small.sizes, steps.reverse)
+                added = _take(cells, rows)
+                torch.mul(_take(parts[0], rows), _take(parts[2], rows), out=added)
+                forget = _take(parts[1], rows)
+                cell = scan_(forget, added, cell, initial, small.sizes, steps.reverse)
         kept.put(block, parts)
     return kept.values
 
@@ -150,8 +150,8 @@ def gru_signals(
         g for g in GRU_GATES if g in signals or (GRU_GATES[2] in signals and g != GRU_GATES[1])
     ]
     chosen = weights.of_gates([GRU_GATES.index(gate) for gate in needed], 3)
-    kept = _Kept(needed, signals, len(data), state[0])
-    for block in steps.blocks(_BLOCK // len(chosen.input)):
+    kept = _Kept(needed, signals, data.shape[0], state[0])
+    for block in steps.blocks(_BLOCK // chosen.input.shape[0]):
         gates = affine(data[block.rows], chosen.input, chosen.input_bias)
         previous = steps.previous(hidden, state[0], block)
         others = affine(previous, chosen.hidden, chosen.hidden_bias).chunk(len(needed), -1)
@@ -159,11 +159,16 @@ def gru_signals(
         for name, part, other in zip(needed, parts, others, strict=True):
             if name == GRU_GATES[2]:
                 part.addcmul_(parts[0], other)
-                _Group(part, 1, 0, doubled=False).activate_(slice(None))
+                _Group(part, 1, 0, doubled=False).activate_(slice(0, part.shape[0]))
             else:
                 part.add_(other).sigmoid_()
         kept.put(block, parts)
     return kept.values
+
+
+def _take(values: Tensor, rows: slice) -> Tensor:
+    """Return some rows; without a view of its own where these are all, which costs a call."""
+    return values if rows.stop - rows.start == values.shape[0] else values[rows]
 
 
 class _Kept:
@@ -187,7 +192,7 @@ class _Kept:
         """Return the place for a block of a signal."""
         if name not in self.values:
             self.values[name] = self._like.new_empty(self._n_rows, self._like.shape[1])
-        return self.values[name][block.rows]
+        return _take(self.values[name], block.rows)
 
     def put(self, block: Block, parts: Sequence[Tensor]) -> None:
         """Keep the gates of a block that were asked for."""
@@ -227,11 +232,11 @@ class _Group:
         Torch's float32 tanh on a CPU takes up to ten times as long as its sigmoid; 2 σ(2x) - 1 is
         within 1.2e-7 of it.
         """
-        values = self.values[rows]
+        values = _take(self.values, rows)
         if self._cell_gate is None:
             values.sigmoid_()
             return
-        cell_gate = self._cell_gate[rows]
+        cell_gate = _take(self._cell_gate, rows)
         if _by_sigmoid(values):
             if not self._doubled:
                 cell_gate.mul_(2)
@@ -263,7 +268,7 @@ class _Preactivations:
         self._weights = weights
         self._gates = gates
         self._is_joined = n_rows >= weights.input.shape[1] + weights.hidden.shape[1]
-        n_bytes = n_rows * len(weights.input) * weights.input.element_size()
+        n_bytes = n_rows * weights.input.shape[0] * weights.input.element_size()
         self._n_groups = 1
         if weights.input.device.type == "cpu" and n_bytes > _LARGEST_KEPT:
             n_parts = -(-n_bytes // _LARGEST_KEPT)
@@ -274,7 +279,7 @@ class _Preactivations:
     def _prepare(self) -> list[tuple[tuple[Tensor, ...], Tensor | None, int | None]]:
         """Return weights, bias and the place of the cell gate of each group."""
         per_group = len(self._gates) // self._n_groups
-        n_units = len(self._weights.input) // len(self._gates)
+        n_units = self._weights.input.shape[0] // len(self._gates)
         whole = self._weights.input, self._weights.hidden
         joined = (torch.cat(whole, 1),) if self._is_joined else whole
         bias = self._weights.bias
@@ -310,11 +315,11 @@ class _Preactivations:
     def _inputs(
         self, data: Tensor, hidden: Tensor, initial: Tensor, steps: Steps, block: Block
     ) -> list[Tensor]:
-        data = data[block.rows]
+        data = _take(data, block.rows)
         if not self._is_joined:
             return [data, steps.previous(hidden, initial, block)]
         n_inputs = data.shape[1]
-        both = data.new_empty(len(data), n_inputs + hidden.shape[1])
+        both = data.new_empty(data.shape[0], n_inputs + hidden.shape[1])
         both[:, :n_inputs].copy_(data)
         steps.put_previous(both[:, n_inputs:], hidden, initial, block)
         return [both]

@@ -146,10 +146,7 @@ _verified: weakref.WeakKeyDictionary[nn.Module, dict[Any, bool]] = weakref.WeakK
 
 
 def _run(call: Call, module: nn.Module) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
-    """Return the result of the original call, to the bit, and each layer's part."""
-    if call.n_layers == 1:
-        result = call.run()
-        return result, [LayerRun(call, result)]
+    """Return the result of a call of several layers, to the bit, and each layer's part."""
     if call.train and call.dropout:
         return _run_with_dropout(call)
     known = _verified.setdefault(module, {})
@@ -222,7 +219,11 @@ def handle(
     wishes = [(place, wish) for place in places for wish in _wishes(place, call)]
     if not wishes:
         return function(*args, **kwargs)
-    result, runs = _run(call, places[-1].module)
+    if call.n_layers == 1:
+        result = function(*args, **kwargs)
+        runs = [LayerRun(call, result)]
+    else:
+        result, runs = _run(call, places[-1].module)
     with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
         for place, wish in wishes:
             _record(place, runs[wish.layer], wish)
@@ -313,19 +314,15 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
         data, *state = (part.to(dtype).to(wide) for part in (data, *state))
         weights, hidden = weights.to(dtype).to(wide), hidden.to(wide)
     derive = gru_signals if call.function is torch.gru else lstm_signals
-    values = derive(
-        data.reshape(-1, data.shape[-1]),
-        hidden.reshape(-1, hidden.shape[-1]),
-        state,
-        weights,
-        Steps(sizes, reverse),
-        signals,
-    )
+    rows, states = (part.reshape(-1, part.shape[-1]) for part in (data, hidden))
+    values = derive(rows, states, state, weights, Steps(sizes, reverse), signals)
     if call.batch_sizes is None and dtype == torch.float32 and CELL in values:
         n_units = values[CELL].shape[-1]
         if hidden.shape[-1] == n_units:  # a projection hides what each unit showed
             _anchor_(values[CELL].view(*shape, -1), data, hidden, state, weights, reverse)
-    return {name: part.to(dtype).view(*shape, -1) for name, part in values.items()}
+    if dtype != wide:
+        values = {name: part.to(dtype) for name, part in values.items()}
+    return {name: part.view(*shape, -1) for name, part in values.items()}
 
 
 def _anchor_(
@@ -337,7 +334,7 @@ def _anchor_(
     reverse: bool,
 ) -> None:
     """Correct the cells of a dense layer, all of them (steps, batch, n), where they drifted."""
-    steps = Steps([cells.shape[1]] * cells.shape[0], reverse)
+    steps = Steps(Alike(cells.shape[1], cells.shape[0]), reverse)
     rows, states = (part.reshape(-1, part.shape[-1]) for part in (data, hidden))
 
     def gates_of(units: Tensor) -> tuple[Tensor, Tensor]:

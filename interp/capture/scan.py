@@ -105,15 +105,15 @@ def _scan_chunks_(
     n_chunks, n_over = divmod(n_steps, length)
     begin, end = (n_over, n_steps) if reverse else (0, n_steps - n_over)
     shape = (n_chunks, length, *cells.shape[1:])
-    gates, steps = (part[begin:end].view(shape).unbind(1) for part in (forget, cells))
+    chunks = forget[begin:end].view(shape)
+    gates, steps = chunks.unbind(1), cells[begin:end].view(shape).unbind(1)
     if reverse:
         gates, steps = gates[::-1], steps[::-1]
-    left, ends = gates[0] * gates[1], torch.addcmul(steps[1], gates[1], steps[0])
+    ends = torch.addcmul(steps[1], gates[1], steps[0])
     for gate, step in zip(gates[2:], steps[2:], strict=True):
-        left.mul_(gate)
         torch.addcmul(step, gate, ends, out=ends)
     ends = ends.double()
-    _scan_chunks_(left.double(), ends, previous.double(), reverse, lengths[1:])
+    _scan_chunks_(chunks.prod(1).double(), ends, previous.double(), reverse, lengths[1:])
     ends, first = ends.to(cells.dtype), previous[None]
     cell = torch.cat([ends[1:], first] if reverse else [first, ends[:-1]])
     for gate, step in zip(gates, steps, strict=True):
@@ -130,7 +130,7 @@ def _scan_chunks_(
 def _spread_(missing: Tensor, steps: Sequence[Tensor]) -> None:
     """Add to each step of the chunks its share of what is missing at their ends, if it matters."""
     lowest, highest = torch.aminmax(missing)
-    if lowest < -_UNSEEN or highest > _UNSEEN:
+    if max(-float(lowest), float(highest)) > _UNSEEN:
         for n, step in enumerate(steps, 1):
             step.add_(missing, alpha=n / len(steps))
 
@@ -139,14 +139,14 @@ def _spread_(missing: Tensor, steps: Sequence[Tensor]) -> None:
 def _chunk_lengths(n_steps: int) -> tuple[int, ...]:
     """Return how to cut steps into chunks, and those again: one or two lengths.
 
-    The number of calls decides: three for each step of a chunk on every level, one for each chunk
-    and each step that is left over, and about fifteen for a level.
+    The number of calls decides: two for each step of a chunk on every level, one for each chunk
+    and each step that is left over, and as long as eight for what a level takes besides.
     """
 
     def n_calls(lengths: tuple[int, ...]) -> int:
         found, n = 0, n_steps
         for length in lengths:
-            found, n = found + 15 + 3 * length + n % length, n // length
+            found, n = found + 8 + 2 * length + n % length, n // length
         return found + n
 
     one = [(length,) for length in range(4, 28)]

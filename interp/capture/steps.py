@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import overload
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -46,8 +46,7 @@ class Alike(Sequence[int]):
         return self._size
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A run of whole steps.
 
     Attributes
@@ -65,7 +64,7 @@ class Block:
     sizes: Sequence[int]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Steps:
     """How many sequences run at each step, and in which direction they are read.
 
@@ -105,8 +104,8 @@ class Steps:
         if self.reverse or not self.is_uniform or block.rows.start:
             out.copy_(self.previous(states, initial, block))
         else:
-            out[:batch].copy_(initial)
-            out[batch:].copy_(states[: block.rows.stop - batch])
+            out[:batch] = initial
+            out[batch:] = states[: block.rows.stop - batch]
 
     def previous(self, states: Tensor, initial: Tensor, block: Block) -> Tensor:
         """Return the state before its step for each row of a block.
