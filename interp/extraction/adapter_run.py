@@ -155,6 +155,8 @@ class AdapterRun:
             asked, n_rows, batch.n_fed,
         )  # fmt: skip
         found, shapes, self._windows = placed.sites, placed.shapes, placed.windows
+        if self._options.attention_keys == "all":
+            self._windows = {name: known.whole() for name, known in placed.windows.items()}
         for line in filter(None, (said, placed.said)):
             self._display.said(line)
         self._refuse_windows_of(found)

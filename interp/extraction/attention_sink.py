@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.errors import CaptureError
+from interp.errors import CaptureError, StorageError
 from interp.extraction.attention_former import MapFormer
 from interp.extraction.attention_pieces import MapBatch, MapPiece, empty_piece
 from interp.extraction.attention_rows import Rows
 from interp.extraction.schedule import Part, Step
-from interp.extraction.windows import Windows
+from interp.extraction.windows import MASKED_WEIGHT, Windows
 from interp.sites import SiteDescription
 from interp.storage import AttentionPlan, schema
 
@@ -148,14 +148,36 @@ class AttentionSink(MapFormer):
         whole = torch.cat(blocks, 2) if len(blocks) > 1 else weights
         del self._blocks[plan.site.name], blocks
         pieces = []
-        every = np.array([[0, windows.size]]).repeat(len(windows.places), axis=0)
+        n_seen = np.diff(windows.ranges, axis=1)
+        seen = np.concatenate([np.zeros_like(n_seen), n_seen], axis=1)
         for row, document in enumerate(step.documents.tolist()):
             maps = whole[row * windows.n_windows : (row + 1) * windows.n_windows]
-            rows = Rows(windows.rows(maps), every, 0, 0)
+            rows = Rows(self._masked(plan, windows.rows(maps), n_seen, document), seen, 0, 0)
             self.refuse_outside(plan, document, rows, whole.new_zeros(0))
             for piece in self.formed(plan, step.segment + row, rows, 0, True):
                 pieces.append(_with_patches(piece, windows))
         self.submit(MapBatch(pieces))
+
+    def _masked(
+        self, plan: AttentionPlan, weights: Tensor, n_seen: np.ndarray, document: int
+    ) -> Tensor:
+        """Return rows (n_heads, n_patches, size) with 0 at keys of their window that are masked.
+
+        A large negative number in place of a mask leaves them about 1e-44.
+        """
+        if (n_seen == weights.shape[-1]).all():
+            return weights
+        columns = torch.arange(weights.shape[-1], device=weights.device)
+        outside = columns >= torch.from_numpy(n_seen).to(weights.device)
+        bad = (weights.abs() > MASKED_WEIGHT).any(0) & outside
+        if bool(bad.any()):
+            query = int(bad.any(1).nonzero()[0])
+            raise StorageError(
+                f"{plan.site.name} gives weight at {self._place(document, query)} to a patch of "
+                "its window that it did not see in the first images. Record into another file "
+                "with --attention-keys all, which leaves room for the whole window."
+            )
+        return weights.masked_fill(outside, 0)
 
     def _pieces(
         self, plan: AttentionPlan, step: Step, row: int, weights: Tensor, first_query: int

@@ -106,9 +106,10 @@ def usable_sites(
             raise CaptureError(bad)
         left_out.append(name)
         why = why or bad
-    if not sites:
+    if not sites and why:
         recorder.take()
         raise CaptureError(why)
+    # Where nothing fired at all, the recorder says so when it is left.
     return sites, shapes, _left_out(left_out, "having no single row per position or document")
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from interp.capture import Recorder
 from interp.errors import CaptureError, InterpError
-from interp.extraction.windows import Windows
-from interp.sites import QUERY, VALUE, SiteDescription, SiteName
+from interp.extraction.windows import MASKED_WEIGHT, Windows, groups_of
+from interp.sites import ATTENTION, QUERY, VALUE, SiteDescription, SiteName
 
 #: Random sets of patches by which places that were found are checked.
 _CHECKS = 3
@@ -93,12 +93,13 @@ def _windows_of(
             continue
         why = "its places hold no single patches of the image, each of them once"
         try:
-            places = _places(_Probe(one, path), size, known)
+            probe = _Probe(one, path)
+            places = _places(probe, size, known)
         except InterpError as error:
             why = str(error)
             continue
         if places is not None and np.array_equal(np.sort(places), np.arange(one.n_patches)):
-            known.append(Windows(one.stream, size, places))
+            known.append(Windows(one.stream, size, places, groups_of(probe.seen)))
             return known[-1]
     return why
 
@@ -226,6 +227,11 @@ class _Probe:
         The module, and what it is given.
     path : str
         The module in it that attends.
+
+    Attributes
+    ----------
+    seen : ndarray (n_windows, size, size) bool
+        Whether any head gives a key any weight, on any image.
     """
 
     def __init__(self, given: _Input, path: str) -> None:
@@ -235,15 +241,15 @@ class _Probe:
         module = (
             f"block.{inner}" if inner and inner in dict(given.module.named_modules()) else "block"
         )
-        signals = [str(SiteName(module, signal)) for signal in (QUERY, VALUE)]
+        query, value, maps = (str(SiteName(module, signal)) for signal in (QUERY, VALUE, ATTENTION))
         try:
-            self._sites = signals
-            self._before = self._values(given.patches)
+            self._before = self._values(given.patches, query, value, maps)
         except InterpError:
             # Of scores that are a sum of several products the queries are not known; what is
             # weighted, the values, always is.
-            self._sites = signals[1:]
-            self._before = self._values(given.patches)
+            self._before = self._values(given.patches, value, maps)
+        weights = self._before.pop(maps).unflatten(0, (len(given.patches), -1))
+        self.seen = (weights > MASKED_WEIGHT).any(2).any(0).cpu().numpy()
         self._random = torch.Generator().manual_seed(0)
         noise = torch.randn(given.patches.shape, generator=self._random)
         patches = given.patches
@@ -278,7 +284,7 @@ class _Probe:
             mask = mask.reshape(1, 1, *shape[2:])
         else:
             mask = mask.reshape(1, *shape[1:-1], 1)
-        values = self._values(given.patches + self._noise * mask)
+        values = self._values(given.patches + self._noise * mask, *self._before)
         found = None
         for site, after in values.items():
             change = (after - self._before[site]).abs().float().amax((1, 3))
@@ -291,9 +297,9 @@ class _Probe:
         assert found is not None
         return found.cpu().numpy()
 
-    def _values(self, patches: Tensor) -> dict[str, Tensor]:
-        """Return queries and values of all windows, (batch · windows, n_heads, size, width)."""
+    def _values(self, patches: Tensor, *sites: str) -> dict[str, Tensor]:
+        """Return what sites hold of all windows, (batch · windows, n_heads, size, width)."""
         args, kwargs = self._given.changed(patches)
-        with Recorder(self._model, sites=self._sites) as recorder:
+        with Recorder(self._model, sites=sites) as recorder:
             self._model(*_copied(args), **_copied(kwargs))
         return {site: part.values for site, part in recorder.take().items()}

@@ -123,6 +123,8 @@ def test_bare_module_cannot_read_text(tmp_path):
 def test_unknown_site_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(SiteError, match=r"lstm/l0/cell"):
         interp.record(make_model(), {"a": "abc"}, tmp_path / "run.h5", sites="lstm/l0/cel")
+    with pytest.raises(InterpError, match="No attention was seen in any"):
+        interp.record(make_model(), {"a": "abc"}, tmp_path / "run.h5", sites="**/attention")
     assert list(tmp_path.iterdir()) == []
 
 
