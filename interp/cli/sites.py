@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,8 +68,9 @@ def _run(loaded: LoadedModel, text: str | None, input_shape: str | None) -> Any:
     try:
         return loaded.module(_tensor(loaded.module, shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"{loaded.spec} does not take an input of shape {shape}: {error}. "
+            f"{loaded.spec} does not take an input of shape {shape}: {reason}. "
             "Name another with --input-shape."
         ) from error
 
@@ -87,7 +89,7 @@ def _tensor(module: Any, shape: str) -> Any:
     integer = shape.startswith("i:")
     try:
         sizes = [int(size) for size in shape.removeprefix("i:").split("x")]
-        if min(sizes) < 1:
+        if min(sizes) < 1 or math.prod(sizes) > 2**40:
             raise ValueError
     except ValueError:
         raise ModelError(

@@ -29,8 +29,10 @@ def sample_input(adapter: Any, text: str | None = None) -> tuple[Any, Any]:
     Raises
     ------
     CorpusError
-        If the adapter encodes neither `text` nor a sample.
+        If `text` is empty, or the adapter encodes neither `text` nor a sample.
     """
+    if text == "":
+        raise CorpusError("A text to run needs at least one character.")
     streams = streams_of(adapter)
     texts = TEXTS if text is None else (text,)
     if IMAGE in streams:

@@ -80,7 +80,7 @@ def export(
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise StorageError(f"{path.name}: the ending says the format: {', '.join(FORMATS)}.")
+        raise StorageError(f"{path}: the ending says the format: {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise StorageError(f"{path} cannot be written: there is no folder {path.parent}.")
     if os.path.exists(path) and not overwrite:

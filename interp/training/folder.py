@@ -15,8 +15,13 @@ def begin_folder(folder: Path, overwrite: bool) -> None:
     Raises
     ------
     ModelError
-        If it holds a model already and may not be written again.
+        If it holds a model already and may not be written again, or cannot be made.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ModelError(f"{folder} is no folder; name one, which will be made.")
     if (folder / WEIGHTS).exists() and not overwrite:
         raise ModelError(f"{folder} holds a model already; give another folder or --overwrite.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"The folder {folder} cannot be made: {error.strerror}.") from error

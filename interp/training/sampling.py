@@ -42,6 +42,8 @@ def sample(
     """
     if not prompt:
         raise ModelError("A prompt needs at least one character; the model starts from it.")
+    if not 0 <= seed < 2**63:
+        raise ModelError(f"seed must be from 0 to 2**63 - 1, not {seed}.")
     if temperature < 0:
         raise ModelError(f"The temperature must be 0 or more, not {temperature}.")
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +61,9 @@ def sample(
             if temperature == 0:
                 choice = last.argmax()[None]
             else:
-                chances = torch.softmax(last / temperature, -1)
+                # From the largest on, so that a small temperature does not leave the floats.
+                scaled = (last - last.max()).double() / temperature
+                chances = torch.softmax(scaled, -1).float()
                 choice = torch.multinomial(chances, 1, generator=generator)
             drawn.append(int(choice))
             ids = choice[None] if context is None else torch.cat([ids, choice[None]], 1)

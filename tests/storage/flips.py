@@ -179,6 +179,8 @@ def main() -> None:
         for (at, bit), said in flipped(path, flips):
             kind = said.partition(":")[0].partition(" (")[0]
             found[kind] += 1
+            if found.total() % 10_000 == 0:
+                print(f"{found.total():,} done", flush=True)
             if kind in (CHANGED, TRACEBACK, CRASH, HANG):
                 print(f"byte {at:,}, bit {bit}: {said}", flush=True)
         for kind, n in found.most_common():
