@@ -16,6 +16,9 @@
     return hidden.length ? hidden[hidden.length - 1].name : names[names.length - 1] || null;
   }
 
+  /** @type {{about: any, stream: any}} what the text showed before the site changed */
+  let before = { about: null, stream: null };
+
   /** Settle recording, site and unit so that each exists. */
   async function openRecording() {
     const { catalogue, run } = selection.get();
@@ -32,6 +35,7 @@
     const isFirst = !current;
     selection.set({ about, run: chosen.key, statistics: null, limit: null, hoverUnit: null, hoverPos: null });
     settleSite(isFirst); // a site that only the recording before had was not asked for here
+    before = { about, stream: selection.stream() };
     if (isFirst) settleTrack();
     if (isFirst && !document.querySelector('.coloured-text')) askEarly();
   }
@@ -87,9 +91,6 @@
     if (unitBefore !== null && unit !== null) step = Math.abs(unit - unitBefore) === 1 ? unit - unitBefore : 0;
     unitBefore = unit;
   }
-
-  /** @type {{about: any, stream: any}} */
-  let before = { about: null, stream: null };
 
   /** A position of one stream means nothing on another: a site there keeps the document alone. */
   function changeStream(/** @type {any} */ _state, /** @type {string[]} */ changed, /** @type {any} */ options) {

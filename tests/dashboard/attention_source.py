@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dashboard.sources.attention import AttentionInfo, AttentionMemorySource
-from dashboard.sources.protocol import StreamInfo
+from dashboard.sources.protocol import SiteInfo, StreamInfo
 
 WORDS = ["the", " cat", " sat", " on", " the", " mat", "<b>", "\u202e\x00"]
 OTHER = ["one", " two", " three"]
@@ -126,6 +126,11 @@ class StreamsSource(AttentionMemorySource):
             stream=next(iter(self.words)),
         )
         self._streams = {stream: self._info(stream) for stream in self.words}
+        self._sites = {
+            f"{stream}/output": SiteInfo(f"{stream}/output", "output", 1, "float16", stream, stream)
+            for stream in self.words
+            if stream not in self.pictures
+        }
         self._attention_sites = {
             site: AttentionInfo(site, site.rpartition("/")[0], 1, *streams)
             for site, streams in heads.items()
@@ -142,6 +147,12 @@ class StreamsSource(AttentionMemorySource):
         return StreamInfo(
             stream, int(starts[-1]), names, starts, stream not in self.pictures, False
         )
+
+    def unit(self, site, unit, start, stop):
+        return np.zeros(stop - start, np.float16)
+
+    def window(self, site, start, stop):
+        return np.zeros((stop - start, 1), np.float16)
 
     def text(self, stream, document):
         return "".join(self.words[stream][document])

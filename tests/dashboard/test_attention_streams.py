@@ -102,6 +102,34 @@ def test_the_graph_of_a_pair_follows_the_queries_own_stream(open_at):
     assert page.evaluate("document.querySelector('.graph').controller.place.tokens[0]") == "U0"
 
 
+def test_a_site_of_another_stream_keeps_the_document(address, open_page):
+    page = open_page(f"{address}/?run=pairs&site=source/output&pos=4")
+    page.evaluate("interp.selection.set({site: 'target/output'})")
+    assert [page.evaluate(STATE, key) for key in ("pos", "doc")] == [None, 1]
+    page.wait_for_selector(".coloured-text[data-site='target/output']")
+    assert alerts(page) == ""
+
+
+def test_between_text_and_heads_of_another_stream_the_document_stays(address, open_page):
+    page = open_page(f"{address}/?run=pairs&site=source/output&asite={SELF}&view=attention&pos=85")
+    painted(page, ".matrix", f"{SELF}:0|40x40")
+    page.keyboard.press("a")
+    page.wait_for_selector(".coloured-text[data-site='source/output']")
+    assert [page.evaluate(STATE, key) for key in ("pos", "doc")] == [None, 1]
+    page.evaluate("interp.selection.set({pos: 4})")
+    page.keyboard.press("a")
+    painted(page, ".matrix", f"{SELF}:0|40x40")
+    assert [page.evaluate(STATE, key) for key in ("pos", "doc")] == [None, 1]
+    assert alerts(page) == ""
+
+
+def test_a_position_of_the_text_opens_heads_that_read_it(address, open_page):
+    page = open_page(f"{address}/?run=pairs&site=target/output&pos=85")
+    page.keyboard.press("a")
+    painted(page, ".matrix", f"{SELF}:0|40x40")
+    assert page.evaluate(STATE, "pos") == 85 and page.locator(".matrix-pin").count() == 1
+
+
 def test_arrow_keys_walk_along_the_stream_of_the_chosen_head(open_at):
     page = open_at(f"run=pairs&asite={SELF}&pos=85")
     painted(page, ".matrix", f"{SELF}:0|40x40")
