@@ -40,7 +40,44 @@ def test_maps_in_the_file_are_the_recorders(tmp_path, name):
                 np.testing.assert_array_equal(recording.attention(site, document), expected)
 
 
-def test_cross_attention_of_batches_is_refused_by_name(tmp_path):
-    model, batch = zoo.build(CASES["t5"]), zoo.inputs_of(CASES["t5"].inputs)
-    with pytest.raises(InterpError, match=r"decoder\S+/attention .*cross-attention"):
-        interp.record(model, [batch], tmp_path / "run.h5", sites=["**/attention"])
+def whole(n_source, n_target):
+    return lambda batch: {"source": torch.ones(2, n_source), "target": torch.ones(2, n_target)}
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [("t5", None), ("bart", None), ("whisper", whole(10, 5)),
+     ("blip", lambda batch: {"source": torch.ones(2, 5), "target": batch["attention_mask"]})],
+)  # fmt: skip
+def test_cross_attention_of_batches_is_the_recorders(tmp_path, name, lengths):
+    torch.manual_seed(0)
+    model, batch = zoo.build(CASES[name]), zoo.inputs_of(CASES[name].inputs)
+    options = {"sites": ["**/attention"], "attention_dtype": "float32", "lengths": lengths}
+    interp.record(model, [batch, batch], tmp_path / "run.h5", **options)
+    with torch.no_grad(), interp.Recorder(model, sites="**/attention") as recorder:
+        model(**batch)
+    masks = {"source": torch.ones(2, 10), "target": torch.ones(2, 5)}
+    if name != "whisper":
+        side = "target" if name == "blip" else "source"
+        masks["source"] = torch.ones(2, 5)
+        masks[side] = batch["attention_mask"]
+    with interp.open(tmp_path / "run.h5") as recording:
+        streams = {(site.stream, site.key_stream) for site in recording.attention_sites.values()}
+        assert ("target", "source") in streams and ("target", "target") in streams
+        for known in recording.attention_sites.values():
+            for document in range(4):
+                row = document % 2
+                queries, keys = (
+                    masks[stream][row].bool().numpy() for stream in (known.stream, known.key_stream)
+                )
+                expected = recorder[known.name][row].numpy()[:, queries][:, :, keys]
+                found = recording.attention(known.name, document)
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_a_source_whose_length_nothing_tells_is_refused_by_name(tmp_path):
+    for name, message in (("whisper", "does not tell the lengths of the source"),
+                          ("blip", r"crossattention\S+/attention .*cross-attention")):  # fmt: skip
+        model, batch = zoo.build(CASES[name]), zoo.inputs_of(CASES[name].inputs)
+        with pytest.raises(InterpError, match=message):
+            interp.record(model, [batch], tmp_path / "run.h5", sites=["**/attention"])
