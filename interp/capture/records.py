@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +14,7 @@ from interp.errors import CaptureError
 from interp.sites import ATTENTION, SiteDescription
 
 
-@dataclass(frozen=True)
-class Captured:
+class Captured(NamedTuple):
     """The values of one site from one call.
 
     Attributes
@@ -147,7 +147,10 @@ class Store:
     def take(self) -> dict[str, Captured]:
         """Return each site's only call and forget the values."""
         calls = {name: self.single(name) for name, site in self._sites.items() if site.calls}
-        taken = {name: Captured(call.values, call.lengths) for name, call in calls.items()}
+        taken = {
+            name: call if isinstance(call, Captured) else Captured(call.values, call.lengths)
+            for name, call in calls.items()
+        }
         for site in self._sites.values():
             site.calls = []
         return taken

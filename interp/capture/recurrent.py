@@ -260,7 +260,9 @@ def _wishes(place: Place, call: Call) -> list[_Wish]:
 
 def _record(place: Place, run: LayerRun, wish: _Wish) -> None:
     """Record signals of one layer and direction; only the top layer's output is the model's."""
-    hidden = run.result[0].detach()
+    hidden = run.result[0]
+    if hidden.requires_grad:
+        hidden = hidden.detach()
     if run.call.bidirectional:
         hidden = hidden.chunk(2, -1)[wish.reverse]
     values = {HIDDEN: hidden}
