@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,7 @@ def saturation_of(path: Path, save: bool = True, **options: Any) -> Saturation:
     **options
         Of :func:`probes.dynamics.saturation.measure_saturation`.
     """
-    with interp.open(path) as recording:
-        found = measure_saturation(recording, **options)
-        if save:
-            write_result(recording, KIND, "saturation", found.parameters, found.to_dict())
-    return found
+    return _kept(path, "saturation", measure_saturation, save, options)
 
 
 def timescales_of(path: Path, save: bool = True, **options: Any) -> Timescales:
@@ -50,10 +46,16 @@ def timescales_of(path: Path, save: bool = True, **options: Any) -> Timescales:
     **options
         Of :func:`probes.dynamics.timescales.measure_timescales`.
     """
+    return _kept(path, "timescales", measure_timescales, save, options)
+
+
+def _kept(
+    path: Path, name: str, measure: Callable[..., Any], save: bool, options: dict[str, Any]
+) -> Any:
     with interp.open(path) as recording:
-        found = measure_timescales(recording, **options)
+        found = measure(recording, **options)
         if save:
-            write_result(recording, KIND, "timescales", found.parameters, found.to_dict())
+            write_result(recording, KIND, name, found.parameters, found.to_dict())
     return found
 
 
