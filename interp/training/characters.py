@@ -97,22 +97,21 @@ def _start_from(module: torch.nn.Module, folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} holds no {WEIGHTS} and card.json: interp train leaves both.")
     tensors = {name: value.float() for name, value in read_weights(folder / WEIGHTS).items()}
     card = json.loads((folder / "card.json").read_text("utf-8"))
-    load_into(module, _below_new_layers(module, tensors, card["model"]), f"in {folder}")
+    load_into(module, _with_new_layers(tensors, card["model"], module), f"in {folder}")
     before = {name: card[name] for name in ("command", "training", "elapsed_s", "weights_hash")}
     return before | {"n_layers": card["model"].get("n_layers")}
 
 
-def _below_new_layers(
-    module: torch.nn.Module, tensors: dict[str, torch.Tensor], before: dict[str, Any]
+def _with_new_layers(
+    tensors: dict[str, torch.Tensor], before: dict[str, Any], module: Any
 ) -> dict[str, torch.Tensor]:
-    """Return `tensors` completed with the fresh weights of layers that were added on top.
+    """Return `tensors` completed with the fresh weights of layers that `module` has on top.
 
     The head read the layer that was the last one; it is fresh too.
     """
-    config = module.config.to_dict()
-    if config["kind"] == "transformer" or before.get("kind") != config["kind"]:
-        return tensors
-    if before["n_layers"] >= config["n_layers"]:
+    shape = module.config.to_dict()
+    same_kind = before.get("kind") == shape["kind"] != "transformer"
+    if not same_kind or before["n_layers"] >= shape["n_layers"]:
         return tensors
     fresh = module.state_dict()
     new = [name for name in fresh if name not in tensors or name.startswith("head.")]
