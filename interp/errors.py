@@ -51,15 +51,15 @@ def nearest(name: str, valid: Iterable[str], n: int = 3) -> list[str]:
     return [folded[low] for low in (close + inside)[:n]]
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> str:
+def unknown_name(kind: str, name: object, valid: Iterable[str], hint: str = "") -> str:
     """Return the message for a name that is not among the valid ones.
 
     Parameters
     ----------
     kind : str
         What the name stands for, such as ``"site"``.
-    name : str
-        What the user asked for.
+    name : object
+        What the user asked for; a string, if it is any name at all.
     valid : iterable of str
         The names that exist.
     hint : str
