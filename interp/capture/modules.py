@@ -89,6 +89,16 @@ def is_from_torch(module: nn.Module) -> bool:
     return type(module).__module__.split(".")[0] == "torch"
 
 
+def returns_hidden(module: nn.Module) -> bool:
+    """Return whether what a module returns is the hidden states of its only layer.
+
+    They need no look inside then. A class or a forward of the user's own may return other values.
+    """
+    if type(module) not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module):
+        return False
+    return bool(module.num_layers == 1 and not module.bidirectional)
+
+
 def unhookable(model: nn.Module) -> dict[nn.Module, str]:
     """Return the modules in which hooks do not work, each with the reason and the remedy."""
     found: dict[nn.Module, str] = {}

@@ -250,6 +250,8 @@ def _wishes(place: Place, call: Call) -> list[_Wish]:
         for layer in range(call.n_layers):
             for reverse in (False, True)[: call.n_directions]:
                 signals = [s for s in SIGNALS_OF[call.function] if place.wants(s, layer, reverse)]
+                if place.returns_hidden and HIDDEN in signals:
+                    signals.remove(HIDDEN)
                 derived = [signal for signal in signals if signal != HIDDEN]
                 if signals:
                     found.append(

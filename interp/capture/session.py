@@ -14,12 +14,12 @@ from torch.utils.hooks import RemovableHandle
 
 from interp.capture.attention_packed import PackedCall, PackedMaps
 from interp.capture.mode import active
-from interp.capture.modules import ModuleNames, is_from_torch, offered_by
+from interp.capture.modules import ModuleNames, is_from_torch, offered_by, returns_hidden
 from interp.capture.records import Captured, Store, dtype_name
 from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
-from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
+from interp.sites import HIDDEN, INPUT, OUTPUT, SiteDescription, SiteName
 
 Preparation = Callable[["Session"], AbstractContextManager[None]]
 _PREPARATIONS: list[Preparation] = []
@@ -50,6 +50,8 @@ class Place:
         The module.
     per_step : bool
         Whether each call of the module is one step of a sequence.
+    returns_hidden : bool
+        Whether the module's output is recorded as the hidden states of its layer.
     arguments : list of (tuple, dict)
         The arguments of the calls that are running, innermost last.
     plans : dict
@@ -60,6 +62,7 @@ class Place:
         self.path = path
         self.module = module
         self.per_step = per_step
+        self.returns_hidden = returns_hidden(module)
         self.arguments: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
         self.session = session
         self.plans: dict[Any, Any] = {}
@@ -263,11 +266,12 @@ class Session:
                 path == self.names.root
                 or self.wanted(SiteName(path, OUTPUT))
                 or self.wanted(SiteName(path, INPUT))
+                or (returns_hidden(module) and self.wanted(SiteName(path, HIDDEN, 0)))
                 or (self.needs_mode and (not is_from_torch(module) or offered_by(module)))
             ):
                 yield path, module
 
-    def _hook(self, path: str, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
+    def _hook(self, path: str, module: nn.Module) -> Iterator[RemovableHandle]:
         place = Place(self, path, module, self._per_step(path, module))
         is_root = path == self.names.root
         wants_input, wants_output = place.wants(INPUT), place.wants(OUTPUT)
@@ -298,30 +302,37 @@ class Session:
             if is_root and not place.per_step and not stack:
                 self.store.end_forward()
 
-        return (
-            module.register_forward_pre_hook(before, with_kwargs=True),
-            module.register_forward_hook(after, with_kwargs=True, always_call=True),
-        )
+        def first(module: nn.Module, args: Any, output: Any) -> None:
+            if this_thread() == thread:
+                self._record_whole(place, HIDDEN, output, layer=0)
+
+        yield module.register_forward_pre_hook(before, with_kwargs=True)
+        if place.returns_hidden and place.wants(HIDDEN, 0):
+            # ahead of hooks of the user's, which may change what the module returns
+            yield module.register_forward_hook(first, prepend=True)
+        yield module.register_forward_hook(after, with_kwargs=True, always_call=True)
 
     def _begin_forward(self, model: nn.Module) -> None:
         if not self._train_mode and model.training:
             raise CaptureError(TRAIN_MODE.format(what="The model"))
 
-    def _record_whole(self, place: Place, signal: str, value: Any) -> None:
+    def _record_whole(
+        self, place: Place, signal: str, value: Any, layer: int | None = None
+    ) -> None:
         """Record a module's input or output, with the batch first where the layout is known."""
         found = first_tensor(value)
         if found is None:
             return
         if isinstance(found, PackedSequence):
             values, lengths = unpack(found)
-            place.record(signal, values, lengths=lengths)
+            place.record(signal, values, layer=layer, lengths=lengths)
             return
         recurrent = isinstance(place.module, nn.RNNBase)
         if recurrent and found.ndim == 2:
             found = found.unsqueeze(0)
         elif found.ndim == 3 and not (place.module.batch_first if recurrent else self.batch_first):
             found = found.transpose(0, 1)
-        place.record(signal, found, copy=True)
+        place.record(signal, found, layer=layer, copy=True)
 
 
 def first_tensor(value: Any) -> Tensor | PackedSequence | None:

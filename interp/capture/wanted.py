@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from interp.capture.modules import ModuleNames, is_from_torch, unhookable
+from interp.capture.modules import ModuleNames, is_from_torch, returns_hidden, unhookable
 from interp.errors import CaptureError, SiteError
 from interp.sites import (
     ATTENTION_SIGNALS,
+    HIDDEN,
     INPUT,
     OUTPUT,
     SiteName,
@@ -61,9 +62,22 @@ class Wanted:
 
     @property
     def handled(self) -> bool:
-        """Whether anything may be wanted that is neither the input nor the output of a module."""
-        tails = {pattern.rpartition("/")[2] for pattern in self.patterns}
-        return not tails <= {INPUT, OUTPUT}
+        """Whether anything may be wanted that isn't the input or the output of a module."""
+        return any(map(self._may_look_inside, self.patterns))
+
+    def _may_look_inside(self, pattern: str) -> bool:
+        head, _, tail = pattern.partition("/")
+        if tail in (INPUT, OUTPUT):
+            return False
+        found = self._matching(pattern, self._known)
+        modules = self._names.modules.values() if "*" in head else map(self._module, found)
+        if not found or not all(map(is_from_torch, modules)):
+            return True  # the user's code may name values, or call functions that show more
+        return not all(
+            site.signal in (INPUT, OUTPUT)
+            or (site.signal == HIDDEN and returns_hidden(self._module(site)))
+            for site in found
+        )
 
     def __call__(self, site: SiteName) -> bool:
         """Return whether the site was asked for."""

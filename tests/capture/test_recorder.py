@@ -5,6 +5,8 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.overrides import _get_current_function_mode_stack
 
 from interp.capture import Recorder
 from interp.errors import CaptureError
@@ -161,3 +163,40 @@ def test_weights_that_are_not_finite_are_the_models_affair(model, ids):
     with Recorder(model, "lstm/*") as recorder:
         model(ids)
     assert recorder["lstm/l0/cell"].isnan().any()
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_hidden_states_of_a_single_layer_are_its_output_and_need_no_mode(kind):
+    torch.manual_seed(0)
+    for options in ({}, {"batch_first": True}, *([{"proj_size": 2}] if kind is nn.LSTM else [])):
+        module = kind(3, 4, **options).eval()
+        name = f"{kind.__name__.lower()}/l0/hidden"
+        packed = pack_padded_sequence(torch.randn(2, 6, 3), torch.tensor([3, 6]), True, False)
+        for x in (torch.randn(6, 2, 3), torch.randn(6, 3), packed):
+            with torch.no_grad(), Recorder(module, "**/hidden") as alone:
+                assert not _get_current_function_mode_stack()
+                module(x)
+            with torch.no_grad(), Recorder(module, ["**/l0/*", "**/output"]) as whole:
+                with Recorder(module, "**/hidden") as nested:
+                    module(x)
+            assert list(alone.sites) == [name]
+            for other in (whole, nested):
+                assert torch.equal(alone[name], other[name])
+                assert torch.equal(alone.lengths(name), other.lengths(name))
+            assert torch.equal(alone[name], whole[name.replace("l0/hidden", "output")])
+    assert is_clean(module)
+
+
+def test_hidden_states_are_the_kernels_where_a_hook_changes_the_output():
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 4).eval(), torch.randn(6, 2, 3)
+    plain = module(x)[0].transpose(0, 1)
+    handle = module.register_forward_hook(lambda module, args, output: (output[0] * 0, output[1]))
+    for sites in ("**/hidden", "**"):
+        with torch.no_grad(), Recorder(module, [sites, "**/output"]) as recorder:
+            module(x)
+        assert torch.equal(recorder["lstm/l0/hidden"], plain)
+        assert not recorder["lstm/output"].any()
+    handle.remove()
+    assert is_clean(module)
