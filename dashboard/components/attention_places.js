@@ -12,7 +12,7 @@
   const { selection, attention } = interp;
   const { getJson, guarded } = interp.requests;
 
-  const MOST_TOKENS = 1024; // of a window; dashboard/views/attention.py says the same
+  const MOST_TOKENS = 1024; // of a window; dashboard/attention_queries.py says the same
 
   /** Streams that some head with maps reads. */
   function streamsInUse() {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,27 @@ from flask import Response
 
 from dashboard import ids
 from dashboard.answers import json_answer, raw_answer
-from dashboard.attention import (
-    halves,
-    pack,
-    patch_names,
-    roots,
-    score_steps,
-    shrink,
+from dashboard.attention import halves, pack, patch_names, roots, score_steps, shrink
+from dashboard.attention_queries import (
+    MAX_TOKENS,
+    head_of,
+    site_of,
+    sites_in_sight,
+    source_of,
+    window_of,
+    windows_of,
 )
 from dashboard.components import Attention
 from dashboard.head_numbers import WindowNumbers
 from dashboard.payloads import rounded
 from dashboard.queries import Query, QueryError
 from dashboard.results import head_scores
-from dashboard.sources.attention import AttentionInfo, AttentionSource, ImageSource, Window
-from interp.errors import unknown_name
+from dashboard.sources.attention import AttentionSource, ImageSource, Window
 
 TITLE = "Attention"
 NEEDS = "an attention site"
 AREA = "page"
 
-MAX_TOKENS = 1_024
 MAX_BYTES = 2_000_000
 THUMBNAIL = 48
 GENERATED = "generated"  # the annotation that `interp record --generate` leaves
@@ -45,68 +45,6 @@ def layout() -> Component:
 
 def register(app: Dash) -> None:
     """Do nothing: the component reads the linked selection itself."""
-
-
-def _source(query: Query) -> AttentionSource:
-    source = query.shelf.source
-    if not isinstance(source, AttentionSource) or not source.attention_sites:
-        raise QueryError("This recording holds no attention: record sites such as '**/attention'.")
-    return source
-
-
-def _site(query: Query, source: AttentionSource) -> AttentionInfo:
-    name = query.arguments.get("site", "")
-    if name not in source.attention_sites:
-        raise QueryError(unknown_name("attention site", name[:200], source.attention_sites), 404)
-    return source.attention_sites[name]
-
-
-def _head(query: Query, site: AttentionInfo) -> int:
-    head = query.integer("head")
-    if head >= site.n_heads:
-        raise QueryError(
-            f"Head {head} of {site.name} does not exist: it has {site.n_heads} heads "
-            f"(0 to {site.n_heads - 1}).",
-            404,
-        )
-    return head
-
-
-def _window(
-    query: Query, stream: str, document: int, *, is_clipped: bool = False, is_apart: bool = False
-) -> tuple[int, int]:
-    """Return a window of a document on one stream, cut to its end: `n` positions from a start.
-
-    Streams differ in length, so each may have a window of its own: ``start:NAME`` and ``n:NAME``
-    say which for the stream NAME. Otherwise ``start`` and ``n`` do, and a stream that `is_apart`
-    begins at 0. A start beyond the document is refused; `is_clipped` shows the end instead.
-    """
-    bounds = query.shelf.source.streams[stream].document_start
-    if document >= len(bounds) - 1:
-        raise QueryError(
-            f"There are {len(bounds) - 1:,} documents, so no document {document}.", 404
-        )
-    length = int(bounds[document + 1] - bounds[document])
-    own = f"start:{stream}"
-    name = own if is_apart or own in query.arguments else "start"
-    size = f"n:{stream}" if f"n:{stream}" in query.arguments else "n"
-    n = query.integer(size, MAX_TOKENS, 1, MAX_TOKENS)
-    if is_clipped and name != own and query.integer(name, 0) >= length:
-        return max(0, length - n), length
-    start = query.integer(name, 0, high=max(0, length - 1))
-    return start, min(length, start + n)
-
-
-def _windows(
-    query: Query, site: AttentionInfo, *, is_clipped: bool = False
-) -> tuple[int, tuple[int, int], tuple[int, int]]:
-    """Return document, query window and key window; one and the same for self-attention."""
-    document = query.integer("document", 0)
-    queries = _window(query, site.stream, document, is_clipped=is_clipped)
-    if not site.is_cross:
-        return document, queries, queries
-    # Where the queries begin says nothing about the keys of another stream.
-    return document, queries, _window(query, site.key_stream, document, is_apart=True)
 
 
 def attention_sites(query: Query) -> Response:
@@ -132,26 +70,12 @@ def attention_sites(query: Query) -> Response:
     return json_answer({"sites": rows, "stored": stored, "imageStreams": images})
 
 
-Seen = tuple[tuple[int, int], tuple[int, int]]
-
-
-def _every_site(query: Query, source: AttentionSource) -> Iterator[tuple[AttentionInfo, int, Seen]]:
-    """Yield each site with maps, the document, and the windows of its queries and keys.
-
-    One window is asked for, and streams differ in length: a shorter one shows its end.
-    """
-    for site in source.attention_sites.values():
-        if site.form != "stats":
-            document, queries, keys = _windows(query, site, is_clipped=True)
-            yield site, document, (queries, keys)
-
-
 def heads(query: Query) -> Response:
     """Thumbnails of every head for one window of a document, as codes of `roots`."""
-    source = _source(query)
+    source = source_of(query)
     rows: list[dict[str, Any]] = []
     pictures: list[np.ndarray] = []
-    for site, document, seen in _every_site(query, source):
+    for site, document, seen in sites_in_sight(query, source):
         for head in range(site.n_heads):
             weights = source.attention(site.name, document, head, *seen)
             pictures.append(roots(shrink(weights, THUMBNAIL)))
@@ -161,10 +85,10 @@ def heads(query: Query) -> Response:
 
 def heads_in_numbers(query: Query) -> Response:
     """What every head does in one window of a document, and what stored results say of it."""
-    source = _source(query)
+    source = source_of(query)
     stored = head_scores(query.shelf.source)
     rows = []
-    for site, document, (queries, keys) in _every_site(query, source):
+    for site, document, (queries, keys) in sites_in_sight(query, source):
         visible = source.key_range(site.name, document, queries)
         numbers = WindowNumbers(visible, queries, keys, site.is_cross)
         for head in range(site.n_heads):
@@ -179,24 +103,24 @@ def heads_in_numbers(query: Query) -> Response:
 
 def attention_map(query: Query) -> Response:
     """One head's weights as float16, for a window of at most 1,024 by 1,024 positions."""
-    source = _source(query)
-    site = _site(query, source)
-    document, queries, keys = _windows(query, site)
-    weights = source.attention(site.name, document, _head(query, site), queries, keys)
+    source = source_of(query)
+    site = site_of(query, source)
+    document, queries, keys = windows_of(query, site)
+    weights = source.attention(site.name, document, head_of(query, site), queries, keys)
     header = {"queries": queries, "keys": keys, "shape": weights.shape}
     return raw_answer(pack(header, [halves(weights)]))
 
 
 def attention_layers(query: Query) -> Response:
     """All heads of the self-attention sites of one stream, for the graph: float16."""
-    source = _source(query)
+    source = source_of(query)
     found = [s for s in source.attention_sites.values() if not s.is_cross and s.form != "stats"]
     stream = query.arguments.get("stream") or (found[0].stream if found else "")
     found = [site for site in found if site.stream == stream]
     if not found:
         raise QueryError(f"No self-attention was recorded on the stream {stream[:80]!r}.", 404)
     document = query.integer("document", 0)
-    start, stop = _window(query, stream, document)
+    start, stop = window_of(query, stream, document)
     n_heads = sum(site.n_heads for site in found)
     most = int((MAX_BYTES / (2 * n_heads)) ** 0.5)
     stop = min(stop, start + max(1, most))
@@ -220,7 +144,7 @@ def place(query: Query) -> Response:
     The document is the one that holds `position`, else `document`. A window without a `start`
     shows the position asked for, and moves by half its length so that it seldom jumps.
     """
-    source = _source(query)
+    source = source_of(query)
     stream = query.stream()
     bounds = stream.document_start
     position = query.integer("position", -1, high=max(0, stream.n_positions - 1))
@@ -271,10 +195,10 @@ def _words(source: AttentionSource, stream: str, document: int, window: Window) 
 
 def query_key(query: Query) -> Response:
     """The steps from one query and the keys it sees to its row of weights."""
-    source = _source(query)
-    site = _site(query, source)
-    head = _head(query, site)
-    document, queries, keys = _windows(query, site)
+    source = source_of(query)
+    site = site_of(query, source)
+    head = head_of(query, site)
+    document, queries, keys = windows_of(query, site)
     row = query.integer("query", low=queries[0], high=queries[1] - 1)
     vector = source.head_vectors(site.name, "query", document, head, (row, row + 1))
     known = source.head_vectors(site.name, "key", document, head, keys)
