@@ -69,6 +69,7 @@ class SourceTraining(Training):
         window: int,
         repeated: float = 0.0,
         random: float = 0.0,
+        turn_units: bool = False,
     ) -> None:
         """Train a model in windows of so many steps, and say how far it is."""
         from interp.training.characters import train_character_model
@@ -77,6 +78,7 @@ class SourceTraining(Training):
         training = TrainingConfig(
             int(self.characters), self.lanes, window, self.learning_rate, seed=self.seed,
             precision=self.precision.value, repeated_share=repeated, random_share=random,
+            turn_units=turn_units,
         )  # fmt: skip
 
         def report(row: dict[str, float]) -> None:
@@ -105,6 +107,12 @@ class RecurrentTraining(SourceTraining):
     report_every: ReportEvery = 200
     characters: Annotated[float, typer.Option(help="Characters to see in all, such as 6e7.")] = 6e7
     precision: Arithmetic = Precision.float32
+    turn_units: Annotated[
+        bool,
+        typer.Option(
+            "--turn-units", help="Give units the sign with which their rarer side is positive."
+        ),
+    ] = False
 
 
 @dataclass
@@ -144,7 +152,7 @@ def _recurrent(kind: str) -> Callable[..., None]:
         from interp.models.characters import CharacterModelConfig
 
         model = CharacterModelConfig(kind, layers, hidden, embedding)  # type: ignore[arg-type]
-        training.run(model, window)
+        training.run(model, window, turn_units=training.turn_units)
 
     return unbundled(command)
 

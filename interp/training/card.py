@@ -77,6 +77,7 @@ def render(card: dict[str, Any]) -> str:
         f"| time | {card['elapsed_s'] / 60:.0f} minutes on {card['n_threads']} CPU thread(s) |",
         f"| command | `{card['command']}` |",
         *_before(card.get("started_from")),
+        *_turned(training),
         "",
         "Left out of the data: tests, `encodings/` and other generated tables. A file's part is "
         "decided by a hash of its path, so held-out files are held out under every Python version.",
@@ -139,6 +140,15 @@ def _before(first: dict[str, Any] | None) -> list[str]:
         f"| went on from | {model}`{first['command']}`: "
         f"{first['training']['n_characters']:,} characters, Adam "
         f"{first['training']['learning_rate']:g}, {first['elapsed_s'] / 60:.0f} minutes |"
+    ]
+
+
+def _turned(training: dict[str, Any]) -> list[str]:
+    if not training.get("turn_units"):
+        return []
+    return [
+        "| signs | each unit has the sign with which its hidden state is skewed to the positive "
+        "side on the validation files; the model is the same function with either |"
     ]
 
 

@@ -19,6 +19,7 @@ from interp.training.card import held_out_by_package, write_card
 from interp.training.folder import WEIGHTS, begin_folder
 from interp.training.loop import TrainingConfig, train
 from interp.training.sampling import sample
+from interp.training.signs import turn_units
 
 NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "transformer": "Transformer"}
 
@@ -76,6 +77,8 @@ def train_character_model(
     log = train(
         adapter, encoded["train"], encoded["validation"], training, folder, report, report_every
     )
+    if training.turn_units:
+        turn_units(adapter, encoded["validation"][:12])
     save_weights(adapter.module, folder / WEIGHTS, model.to_dict())
     (folder / "snapshot.safetensors").unlink(missing_ok=True)
     card = measure(folder, files)

@@ -28,7 +28,9 @@ class TrainingConfig:
     The rate warms up linearly for `n_warm_up` steps and then falls along a cosine to zero at
     `n_characters`, the number of characters seen in all. `repeated_share` of the windows hold a
     piece of their text twice, for models that have no state, and in `random_share` of those the
-    piece is random characters (:func:`repeat_pieces`).
+    piece is random characters (:func:`repeat_pieces`). With `turn_units` every unit of a trained
+    recurrent model is given the sign with which its rarer side is positive
+    (:func:`interp.training.signs.turn_units`).
     """
 
     n_characters: int = 60_000_000
@@ -41,6 +43,7 @@ class TrainingConfig:
     precision: str = "float32"
     repeated_share: float = 0.0
     random_share: float = 0.0
+    turn_units: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a JSON-able dictionary."""

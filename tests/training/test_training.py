@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interp.capture import Recorder
 from interp.corpora.standard_library import SourceFile, describe, split_files, standard_library
 from interp.errors import CorpusError, ModelError
 from interp.models.characters import CharacterModelConfig, build
@@ -22,6 +23,7 @@ from interp.training.loop import (
     train,
 )
 from interp.training.sampling import sample
+from interp.training.signs import turn_units
 
 TINY = {"kind": "gru", "n_layers": 1, "n_hidden": 16, "n_embedding": 8}
 
@@ -140,6 +142,30 @@ def test_layers_added_on_top_of_a_trained_one_keep_what_it_has_learned(tmp_path,
         train_character_model(
             tmp_path / "fewer", CharacterModelConfig("lstm", 1, 8, 4), other, start=second, **shape
         )
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_turned_units_are_the_same_model_with_the_rarer_side_positive(kind):
+    torch.manual_seed(0)
+    adapter = build({"kind": kind, "n_layers": 2, "n_hidden": 12, "n_embedding": 6})
+    documents = [adapter.encode(f"if x == {k}: return 'abc'\n" * 20)[0] for k in range(3)]
+    ids = torch.from_numpy(np.concatenate(documents)).long()[None, :300]
+
+    def states():
+        with torch.no_grad(), Recorder(adapter.module, f"{kind}/*/hidden") as recorder:
+            logits, _ = adapter.module(ids)
+        return logits, [recorder[site][0] for site in recorder.sites]
+
+    logits, before = states()
+    turned = turn_units(adapter, documents)
+    same_logits, after = states()
+    torch.testing.assert_close(same_logits, logits, rtol=0, atol=1e-6)
+    assert all(0 < n < 12 for n in turned)
+    for n, old, new in zip(turned, before, after, strict=True):
+        opposite = torch.isclose(new, -old, atol=1e-6).all(0)
+        assert opposite.sum() == n and torch.isclose(new, old, atol=1e-6).all(0)[~opposite].all()
+        assert ((new - new.mean(0)) ** 3).mean(0)[opposite].mean() > 0
+    assert turn_units(adapter, documents) == [0, 0]
 
 
 def test_the_command_leaves_a_folder_that_can_be_loaded(tmp_path, source):
