@@ -179,7 +179,7 @@ def aligned(
             offsets = offsets_of(name, *values.shape[:2]).tolist()
             if any(offsets):
                 rows = zip(values, offsets, strict=True)
-                part = replace(part, values=torch.stack([row.roll(-n, 0) for row, n in rows]))
+                part = Captured(torch.stack([row.roll(-n, 0) for row, n in rows]))
         found[name] = part
     return found
 
