@@ -82,7 +82,8 @@ class LoaderSite:
     def kept_of(self, weights: np.ndarray, wider: LoaderSite, length: int) -> np.ndarray:
         """Return what of a document's packed weights, as a wider site packs them, is in sight."""
         before, now = wider.ranges(length), self.ranges(length)
-        return weights[:, inside(now, 0, length)[inside(before, 0, length)]]
+        kept = inside(now, 0, length)[inside(before, 0, length)]
+        return np.ascontiguousarray(weights[:, kept])
 
     def plan(self, lengths: Lengths) -> AttentionPlan:
         """Return the plan for documents of these lengths."""
