@@ -172,8 +172,11 @@ def _is_complete(path: Path) -> bool:
 
 
 def string_unit() -> str | None:
-    """Return the bundled model's unit that tells text inside quotation marks, from its card."""
+    """Return the bundled model's unit that tells text inside quotation marks, from its card.
+
+    Of a cell its hidden state: it lies within -1 and 1, so that colours are full.
+    """
     for row in zoo.card(MODEL).get("units", []):
         if row["concept"] == CONCEPT:
-            return row["unit"]
+            return row["unit"].replace("/cell:", "/hidden:")
     return None

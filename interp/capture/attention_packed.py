@@ -166,6 +166,8 @@ def key_ranges(
         As for :func:`~interp.capture.attention_weights.attention_weights`.
     shape : sequence of int
         (..., queries, keys) of all weights.
+    _
+        What else the call was given; none of it hides a key.
     """
     n_queries, n_keys = shape[-2:]
     if is_causal:

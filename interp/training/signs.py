@@ -28,7 +28,9 @@ def turn_units(
     adapter : CharacterAdapter
         A recurrent character model.
     documents : list of ndarray
-        Token ids; the first `limit` of each are read, every document from a fresh state.
+        Token ids, each read from a fresh state.
+    limit : int
+        Tokens read of each document.
 
     Returns
     -------
