@@ -166,6 +166,8 @@ def test_ticked_units_are_the_heat_map(open_page, address):
 def test_a_stopped_server_is_said_in_the_page(open_page, source):
     with served(source) as url:
         page = open_page(f"{url}/")
+        page.wait_for_selector(".ag-row")  # all code has come: only data is asked for from here
+        page.wait_for_load_state("networkidle")
     page.keyboard.press("]")
     page.get_by_role("alert").get_by_text("does not answer").wait_for()
 
