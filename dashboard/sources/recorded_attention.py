@@ -45,8 +45,7 @@ class RecordedAttention:
 
     def key_range(self, site: str, document: int, queries: Window) -> np.ndarray | None:
         """Return (n, 2) keys that each query of a window can see."""
-        order = getattr(self._recording, "key_order", None)
-        if order is not None and order(site, document) is not None:
+        if self._recording.key_order(site, document) is not None:
             return None  # windows of an image: their keys are no run of positions
         found: np.ndarray = self._recording.key_range(site, document)[slice(*queries)]
         return found
