@@ -83,7 +83,7 @@ def check_same(recording: Any, other: Any, sites: Sequence[str], stream: str) ->
             f"{where} was not recorded from the same text, so it is no baseline: record the same "
             "corpus with --random-init."
         )
-    _ = getattr(other, "fingerprint", None)
+    _ = getattr(other, "fingerprint", None)  # refuses an incomplete recording
     for site in sites:
         if site not in other.sites:
             raise InterpError(f"{where} has no site {site}; record the same sites.")

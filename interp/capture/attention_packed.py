@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp.capture.arrangement import Arrangement
-from interp.capture.attention_weights import Block, BlockedWeights, WeightBlocks
+from interp.capture.attention_weights import Block, BlockedWeights, WeightBlocks, too_large
 
 ROWS = 64
 """Queries of a block."""
@@ -140,6 +140,30 @@ def packed_weights(
         room = _room(size, key.dtype, key.device)
         blocks.append(made.block(queries, slice(*keys), room))
     return PackedMaps(blocks, shape)
+
+
+def weights_in_blocks(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    shape: Sequence[int],
+    *,
+    consumed: bool,
+    **options: Any,
+) -> BlockedWeights | None:
+    """Return attention weights in blocks of queries, or None where one tensor is as good.
+
+    Parameters
+    ----------
+    query, key, mask, shape, **options
+        As for :func:`packed_weights`.
+    consumed : bool
+        Whether they are handed on at once, and so are in blocks only where one tensor would be
+        too large; otherwise they are held, packed.
+    """
+    if not consumed:
+        return packed_weights(query, key, mask, shape, **options)
+    return WeightBlocks(query, key, mask, shape, **options) if too_large(shape) else None
 
 
 def packed_copy(weights: Tensor) -> PackedMaps | Tensor:

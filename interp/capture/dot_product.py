@@ -11,15 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
-from interp.capture.attention_packed import packed_weights
+from interp.capture.attention_packed import weights_in_blocks
 from interp.capture.attention_proof import disproof
-from interp.capture.attention_weights import (
-    BlockedWeights,
-    WeightBlocks,
-    attention_weights,
-    repeat_heads,
-    too_large,
-)
+from interp.capture.attention_weights import BlockedWeights, attention_weights, repeat_heads
 from interp.capture.mode import Function, handles
 from interp.capture.session import Place
 
@@ -73,11 +67,7 @@ def _understand(result: Tensor, named: Mapping[str, Any], consumed: bool) -> Att
     values = repeat_heads(value, n_heads) if many else value
     shape = (*result.shape[:-1], keys.shape[-2])
     weights: Tensor | BlockedWeights
-    blocks: BlockedWeights | None
-    if consumed:
-        blocks = WeightBlocks(query, keys, mask, shape, **options) if too_large(shape) else None
-    else:
-        blocks = packed_weights(query, keys, mask, shape, **options)
+    blocks = weights_in_blocks(query, keys, mask, shape, consumed=consumed, **options)
     if blocks is not None:
         weights, proof = blocks, partial(blocks.disproof, values, plain)
     else:

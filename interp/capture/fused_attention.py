@@ -20,14 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interp.capture.attention import AttentionCall, run_of
-from interp.capture.attention_packed import packed_weights
+from interp.capture.attention_packed import weights_in_blocks
 from interp.capture.attention_proof import mismatch, weighted
-from interp.capture.attention_weights import (
-    BlockedWeights,
-    WeightBlocks,
-    attention_weights,
-    too_large,
-)
+from interp.capture.attention_weights import BlockedWeights, attention_weights
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.session import Place, Session, prepares
@@ -161,11 +156,7 @@ def _understand(named: Mapping[str, Any], result: Tensor, consumed: bool) -> Att
     }
     shape = (*query.shape[:-1], key.shape[-2])
     weights: Tensor | BlockedWeights
-    blocks: BlockedWeights | None
-    if consumed:
-        blocks = WeightBlocks(query, key, mask, shape, **options) if too_large(shape) else None
-    else:
-        blocks = packed_weights(query, key, mask, shape, **options)
+    blocks = weights_in_blocks(query, key, mask, shape, consumed=consumed, **options)
     if blocks is not None:
         weights, heads = blocks, blocks.weighted(value)
     else:

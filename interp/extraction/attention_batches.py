@@ -127,7 +127,7 @@ class BatchMaps(MapFormer):
             return [(0, known.window)] * n_rows, [(0, known.window)] * n_rows
         found = []
         for stream in (known.stream, known.key_stream):
-            n_steps = self._streams.n_steps(stream) if len(self._streams.names) > 1 else n_keys
+            n_steps = self._streams.n_steps(stream, n_keys)
             lengths = self._streams.lengths(stream, n_rows, n_steps)
             offsets = self._streams.offsets(stream, n_rows, n_steps)
             self.lengths[stream] = lengths
@@ -171,7 +171,8 @@ class BatchMaps(MapFormer):
             same = same and shape[2:] == (known.window, known.window)
         elif len(self._streams.names) > 1:
             n_queries, n_keys = (
-                self._streams.n_steps(stream) for stream in (known.stream, known.key_stream)
+                self._streams.n_steps(stream, shape[3])
+                for stream in (known.stream, known.key_stream)
             )
             same = same and shape[3] == n_keys and first_query + shape[2] <= n_queries
         else:

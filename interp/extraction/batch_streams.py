@@ -56,8 +56,8 @@ class BatchStreams(Protocol):
     def stream_of(self, site: str, n_steps: int) -> str:
         """Return the stream whose axis is so long; `site` is for messages."""
 
-    def n_steps(self, stream: str) -> int:
-        """Return the length of a stream's axis, padding included, where there are several."""
+    def n_steps(self, stream: str, seen: int) -> int:
+        """Return the length of a stream's axis, padding included; `seen` where that is one."""
 
     def lengths(self, stream: str, n_rows: int, n_steps: int) -> np.ndarray:
         """Return the real steps of each row, (n_rows,) int64."""
@@ -92,9 +92,9 @@ class OneStream:
         """Return the only stream."""
         return TEXT
 
-    def n_steps(self, stream: str) -> int:
-        """Raise: the axis itself says it."""
-        raise NotImplementedError("one stream")
+    def n_steps(self, stream: str, seen: int) -> int:
+        """Return the length that was seen: the axis itself says it."""
+        return seen
 
     def lengths(self, stream: str, n_rows: int, n_steps: int) -> np.ndarray:
         """Return the real steps of each row."""
@@ -192,8 +192,8 @@ class PairStreams:
                 return name
         raise self._misfit(site, n_steps, self.names)
 
-    def n_steps(self, stream: str) -> int:
-        """Return the length of a stream's axis, padding included."""
+    def n_steps(self, stream: str, seen: int) -> int:
+        """Return the length of a stream's axis, padding included, whatever was seen."""
         return self.parts[stream].n_steps
 
     def lengths(self, stream: str, n_rows: int, n_steps: int) -> np.ndarray:

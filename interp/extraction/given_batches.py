@@ -87,7 +87,7 @@ class GivenBatches:
         streams = self.streams(first)
         if not isinstance(streams, PairStreams) or streams.tells:
             return first, chain(seen, batches)
-        n_steps = streams.n_steps(streams.lead)
+        n_steps = streams.parts[streams.lead].n_steps
         if self._lengths is None and isinstance(first, Mapping) and n_steps > 1:
             return shorter_target(first), chain(seen, batches)
         for batch in islice(batches, _LOOKED_AT - 1):

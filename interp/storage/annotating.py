@@ -72,13 +72,20 @@ def check_annotation(plan: AnnotationPlan, n_positions: int) -> None:
     ------
     StorageError
     """
-    values, _, _ = _encode(plan)
+    _encode_checked(plan, n_positions)
+
+
+def _encode_checked(
+    plan: AnnotationPlan, n_positions: int
+) -> tuple[np.ndarray, str, list[str] | None]:
+    values, kind, categories = _encode(plan)
     if values.shape != (n_positions,):
         raise StorageError(
             f"Annotation {plan.name!r} has shape {values.shape}, but stream {plan.stream!r} has "
             f"{n_positions:,} positions."
         )
     digests.of_json(dict(plan.parameters), f"The parameters of annotation {plan.name!r}")
+    return values, kind, categories
 
 
 def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positions: int) -> None:
@@ -89,8 +96,7 @@ def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positi
     StorageError
         If the values do not fit the kind or the stream.
     """
-    check_annotation(plan, n_positions)
-    values, kind, categories = _encode(plan)
+    values, kind, categories = _encode_checked(plan, n_positions)
     dataset = group.create_dataset(key, data=values)
     write_attribute(dataset, "name", plan.name)
     write_attribute(dataset, "kind", kind)
