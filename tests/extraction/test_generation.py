@@ -27,6 +27,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("models")
 
 
+@pytest.fixture(scope="module")
+def gpt2(folder):
+    return tiny.gpt2(folder / "gpt2-alone")
+
+
 def one_pass(adapter, ids, sites):
     ids = torch.as_tensor(np.asarray(ids[:]).astype(np.int64))[None]
     with torch.no_grad(), interp.Recorder(adapter.module, sites=sites) as recorder:
@@ -168,8 +173,8 @@ def test_what_is_drawn_follows_the_seed_and_not_the_batch(tmp_path):
     assert texts_of(tmp_path / "a.h5") != texts_of(tmp_path / "c.h5")
 
 
-def test_a_text_ends_with_the_end_token(tmp_path, folder):
-    spec = f"hf:{folder / 'gpt2'}"
+def test_a_text_ends_with_the_end_token(tmp_path, gpt2):
+    spec = gpt2
     adapter = load(spec).adapter
     ids = adapter.encode("The cat")[0]
     logits = adapter.module(input_ids=torch.from_numpy(ids)[None]).logits[0, -1]
@@ -180,8 +185,8 @@ def test_a_text_ends_with_the_end_token(tmp_path, folder):
         assert recording.predictions.top_ids[len(ids) - 1, 0] == adapter.end_ids[0]
 
 
-def test_a_stopped_run_goes_on(tmp_path, folder):
-    spec, sites = f"hf:{folder / 'gpt2'}", ["transformer.h.1/output", "**/attention"]
+def test_a_stopped_run_goes_on(tmp_path, gpt2):
+    spec, sites = gpt2, ["transformer.h.1/output", "**/attention"]
     options = {"sites": sites, "dtype": "float32", "generate": N, "attention_dtype": "float32"}
     interp.record(spec, PROMPTS, tmp_path / "whole.h5", **options)
 
@@ -212,9 +217,9 @@ def test_a_stopped_run_goes_on(tmp_path, folder):
 
 
 class TestRefusals:
-    def test_too_long(self, tmp_path, folder):
+    def test_too_long(self, tmp_path, gpt2):
         with pytest.raises(InterpError, match=r"With 62 generated, .* has 6\d positions.*most 64"):
-            interp.record(f"hf:{folder / 'gpt2'}", PROMPTS, tmp_path / "run.h5",
+            interp.record(gpt2, PROMPTS, tmp_path / "run.h5",
                           sites="**/attention", generate=62)  # fmt: skip
 
     def test_a_masked_model(self, tmp_path, folder):
