@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import expect
 
 from dashboard.sources.synthetic import synthetic_source
 from tests.dashboard.conftest import served, until
@@ -180,7 +181,7 @@ def test_every_control_writes_what_a_new_tab_reads(recordings, open_page, keys):
     assert settled(again) == found
     # What is on screen is what the address says, not only what the state holds.
     again.get_by_role("button", name="textwrap.py").wait_for()
-    assert again.get_by_role("button", name="shlex.py").count() == 0
+    expect(again.get_by_role("button", name="shlex.py")).to_have_count(0)
     again.get_by_role("button", name="Explore", exact=True).click()
     again.wait_for_selector(".ag-header-cell[col-id='spread'][aria-sort='descending']")
     until(again, f"{grid}.getDisplayedRowCount() < {N_UNITS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.dashboard.attention_source import LAYERS, WORDS, attention_source, image_source, maps
 from tests.dashboard.conftest import painted, served, until
@@ -68,7 +69,7 @@ def test_pointing_reads_a_weight_and_a_click_pins_query_and_key(open_heads):
     assert page.locator(".attention .readout-token").all_inner_texts() == ["·on", "·sat"]
     page.mouse.click(cell["x"], cell["y"])
     until(page, "() => location.search.includes('pos=3') && location.search.includes('key=2')")
-    assert page.locator(".matrix-pin").count() == 2
+    expect(page.locator(".matrix-pin")).to_have_count(2)
     page.locator(".matrix").focus()
     page.keyboard.press("ArrowDown")
     assert page.evaluate(STATE, "pos") == 4
@@ -190,7 +191,7 @@ def test_the_steps_of_a_score_are_on_real_numbers(open_heads):
     found = page.evaluate("Number(document.querySelector('[data-score]').dataset.score)")
     key = np.random.default_rng(1).normal(size=(2, 1, 4)).astype(np.float32)[0, 0]
     assert found == pytest.approx(float(key.sum()) / 2, abs=1e-5)
-    assert page.locator(".steps-table tbody tr").count() == 4
+    expect(page.locator(".steps-table tbody tr")).to_have_count(4)
     assert "equals the recorded weights" in page.locator(".steps").inner_text()
 
 
@@ -215,7 +216,7 @@ def test_hostile_tokens_are_shown_literally(open_heads):
     words = page.locator(".flow-token").all_inner_texts()
     assert len(words) == len(WORDS) and words[6] == "<b>"
     assert "\u202e" not in words[7] and "\x00" not in words[7]
-    assert page.locator(".document-name i").count() == 0
+    expect(page.locator(".document-name i")).to_have_count(0)
     assert (
         page.evaluate("document.querySelectorAll('.attention b b, .attention script').length") == 0
     )

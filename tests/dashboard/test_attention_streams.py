@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.dashboard.attention_source import image_source, pair_source, resolution_source
 from tests.dashboard.conftest import painted, served, until
@@ -60,11 +61,11 @@ def test_a_preview_shows_the_words_of_its_own_streams(open_at):
     page = open_at("run=pairs&asite=encoder/attention&pos=4")
     painted(page, ".matrix", "encoder/attention:0|2x2")
     assert page.evaluate(WORDS) == [["d", "e"], ["d", "e"]]
-    assert page.locator(".matrix-pin").count() == 1
+    expect(page.locator(".matrix-pin")).to_have_count(1)
     thumbnail(page, 1)
     painted(page, ".matrix", f"{SELF}:0|40x40")
     assert page.evaluate(WORDS) == [["U0", "U1"], ["U0", "U1"]]
-    assert page.locator(".matrix-pin").count() == 0  # the pin is one of the encoder's stream
+    expect(page.locator(".matrix-pin")).to_have_count(0)  # the pin is one of the encoder's stream
     thumbnail(page, 2)
     painted(page, ".matrix", f"{CROSS}:0|40x2")
     assert page.evaluate(WORDS) == [["U0", "U1"], ["d", "e"]]
@@ -127,7 +128,8 @@ def test_a_position_of_the_text_opens_heads_that_read_it(address, open_page):
     page = open_page(f"{address}/?run=pairs&site=target/output&pos=85")
     page.keyboard.press("a")
     painted(page, ".matrix", f"{SELF}:0|40x40")
-    assert page.evaluate(STATE, "pos") == 85 and page.locator(".matrix-pin").count() == 1
+    assert page.evaluate(STATE, "pos") == 85
+    expect(page.locator(".matrix-pin")).to_have_count(1)
 
 
 def test_arrow_keys_walk_along_the_stream_of_the_chosen_head(open_at):

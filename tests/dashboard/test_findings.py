@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dashboard import create_app
 from dashboard.contexts import GROUPS, unit_contexts
@@ -263,7 +264,7 @@ def test_searching_on_the_page_and_choosing_a_unit(address, open_page):
 def test_a_link_to_a_search_works_it_out_again(address, open_page):
     page = open_page(f"{address}/?panel=search&concept=string&scope=site&site=lstm/l0/cell")
     page.wait_for_selector(".search-panel[data-state=done]")
-    assert page.locator(".search-units tbody tr").count() == 6
+    expect(page.locator(".search-units tbody tr")).to_have_count(6)
 
 
 def test_selected_text_on_the_page(address, open_page):

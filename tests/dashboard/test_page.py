@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import expect
+
 from tests.dashboard.conftest import served, shown_unit, state, until, wait_state
 
 
@@ -131,7 +133,7 @@ def test_one_selection_through_all_views(open_page, address):
     # Esc lets go.
     page.keyboard.press("Escape")
     wait_state(page, "pos", None)
-    assert page.locator(".cursor-pin").count() == 0
+    expect(page.locator(".cursor-pin")).to_have_count(0)
 
 
 def test_a_drag_over_the_strips_selects_a_range(open_page, address):
