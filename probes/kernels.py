@@ -1,24 +1,14 @@
 """Compiled loops over positions: order keys, histograms, rank sums, resampled areas.
 
-Each releases the interpreter's lock, so that threads scan different units at the same time.
-Compiled code is kept in numba's cache; the first call on a machine takes seconds.
+Each releases the interpreter's lock, so that threads scan different units at the same time. The
+first call on a machine takes seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Return the function compiled on first use, cached on disk where a place can be found."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder that numba may write its cache to
-        return numba.njit(nogil=True)(function)
+from interp.compiled import compiled
 
 
 @compiled

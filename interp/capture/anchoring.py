@@ -43,8 +43,8 @@ def anchor_cells_(
     """
     if not cells.numel():
         return
-    lowest, highest = torch.aminmax(cells)  # one pass, which settles it for most nets
-    if -LARGE <= float(lowest) and float(highest) <= LARGE:
+    # This settles it for most nets. On a CPU aminmax, in one pass, takes longer than both.
+    if -LARGE <= float(cells.amin()) and float(cells.amax()) <= LARGE:
         return
     units = torch.nonzero(cells.abs().amax((0, 1)) > LARGE)[:, 0]
     if not len(units):

@@ -7,7 +7,6 @@ given, by the same formulas as a fused layer's, as a sequence of one step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
+from interp.capture.products import own_arithmetic
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
 from interp.capture.steps import Steps
@@ -54,7 +54,7 @@ def handle(
     }
     if not any(wanted.values()):
         return result
-    with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
+    with own_arithmetic(args[0].device):
         returned = result if isinstance(result, tuple) else (result,)
         values = dict(zip((HIDDEN, CELL), returned, strict=False))
         gates = {signal for signals in wanted.values() for signal in signals} - set(values)

@@ -89,10 +89,11 @@ def is_from_torch(module: nn.Module) -> bool:
     return type(module).__module__.split(".")[0] == "torch"
 
 
-def returns_hidden(module: nn.Module) -> bool:
-    """Return whether what a module returns is the hidden states of its only layer.
+def shows_all(module: nn.Module) -> bool:
+    """Return whether all that a recurrent layer offers follows from its arguments and output.
 
-    They need no look inside then. A class or a forward of the user's own may return other values.
+    No function inside needs to be seen then. Several layers return only the last one's states; a
+    class or a forward of the user's own may return other values.
     """
     if type(module) not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,16 @@ from torch import Tensor
 
 _MIN_INPUTS = 4096
 """Below this many input values a product is small enough for either library."""
+
+
+def own_arithmetic(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context for arithmetic beside the model's: without gradients and autocast."""
+    if torch.is_autocast_enabled(device.type):
+        stack = ExitStack()
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        return stack
+    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
 
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from interp.capture.memory import LARGEST_KEPT
 from interp.capture.products import affine
 from interp.capture.scan import scan_
 from interp.capture.steps import Block, Steps
@@ -23,8 +24,6 @@ _BLOCK = 1 << 24
 more memory for a long sequence."""
 _CACHED = 1 << 20
 """Values of gates that are passed over at a time, so that they stay in the processor's cache."""
-_LARGEST_KEPT = (1 << 25) - (1 << 16)
-"""Bytes that the GNU C library keeps for the next request when they are freed."""
 
 
 class Weights(NamedTuple):
@@ -129,10 +128,8 @@ def lstm_signals(
             for group in groups:
                 group.activate_(rows)
             if cells is not None:
-                added = _take(cells, rows)
-                torch.mul(_take(parts[0], rows), _take(parts[2], rows), out=added)
-                forget = _take(parts[1], rows)
-                cell = scan_(forget, added, cell, initial, small.sizes, steps.reverse)
+                gates = [_take(part, rows) for part in parts[:3]]
+                cell = scan_(_take(cells, rows), gates, cell, initial, small.sizes, steps.reverse)
         kept.put(block, parts)
     return kept.values
 
@@ -270,8 +267,8 @@ class _Preactivations:
         self._is_joined = n_rows >= weights.input.shape[1] + weights.hidden.shape[1]
         n_bytes = n_rows * weights.input.shape[0] * weights.input.element_size()
         self._n_groups = 1
-        if weights.input.device.type == "cpu" and n_bytes > _LARGEST_KEPT:
-            n_parts = -(-n_bytes // _LARGEST_KEPT)
+        if weights.input.device.type == "cpu" and n_bytes > LARGEST_KEPT:
+            n_parts = -(-n_bytes // LARGEST_KEPT)
             divisors = [n for n in range(2, len(gates)) if len(gates) % n == 0]
             self._n_groups = next((n for n in divisors if n >= n_parts), len(gates))
         self._prepared = self._prepare()

@@ -13,6 +13,7 @@ import interp.capture.cells
 import interp.capture.dot_product
 import interp.capture.fused_attention
 import interp.capture.recurrent
+import interp.capture.single_layer
 import interp.capture.softmax_rule  # noqa: F401  (these register their handlers)
 from interp.capture.attention_report import report
 from interp.capture.modules import ModuleNames

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 from interp.capture.anchoring import anchor_cells_
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
+from interp.capture.products import own_arithmetic
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
 from interp.capture.steps import Alike, Steps, unpack
@@ -33,6 +33,10 @@ SIGNALS_OF: dict[Function, tuple[str, ...]] = {
     torch.rnn_relu: (HIDDEN,),
 }
 """What each fused function can show, in model order."""
+FUNCTION_OF: dict[str, Function] = {
+    "LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu,
+}  # fmt: skip
+"""The fused function of each mode of `nn.RNNBase`."""
 
 
 @dataclass(slots=True)
@@ -202,8 +206,7 @@ def _run_with_dropout(call: Call) -> tuple[tuple[Tensor, ...], list[LayerRun]]:
 def _sites(module: nn.Module) -> Iterator[SiteName]:
     if not isinstance(module, nn.RNNBase):
         return
-    named: dict[str, Function] = {"LSTM": torch.lstm, "GRU": torch.gru}
-    function = named.get(module.mode, torch.rnn_tanh)
+    function = FUNCTION_OF[module.mode]
     for layer in range(module.num_layers):
         for reverse in (False, True)[: 2 if module.bidirectional else 1]:
             for signal in SIGNALS_OF[function]:
@@ -216,7 +219,9 @@ def handle(
 ) -> Any:
     """Run a fused recurrent function and record what each place wants of it."""
     call = Call.bind(function, args)
-    wishes = [(place, wish) for place in places for wish in _wishes(place, call)]
+    wishes = [
+        (place, wish) for place in places if not place.shows_all for wish in wishes_of(place, call)
+    ]
     if not wishes:
         return function(*args, **kwargs)
     if call.n_layers == 1:
@@ -224,14 +229,14 @@ def handle(
         runs = [LayerRun(call, result)]
     else:
         result, runs = _run(call, places[-1].module)
-    with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
+    with own_arithmetic(call.data.device):
         for place, wish in wishes:
-            _record(place, runs[wish.layer], wish)
+            record_layer(place, runs[wish.layer], wish)
     return result
 
 
 @dataclass(slots=True)
-class _Wish:
+class Wish:
     """What a place wants of one layer and direction."""
 
     layer: int
@@ -241,26 +246,22 @@ class _Wish:
     is_top: bool
 
 
-def _wishes(place: Place, call: Call) -> list[_Wish]:
+def wishes_of(place: Place, call: Call) -> list[Wish]:
     """Return what a place wants of a call, by layer and direction; the same for every forward."""
     key = call.function, call.n_layers, call.bidirectional
-    found: list[_Wish] | None = place.plans.get(key)
+    found: list[Wish] | None = place.plans.get(key)
     if found is None:
         found = place.plans[key] = []
         for layer in range(call.n_layers):
             for reverse in (False, True)[: call.n_directions]:
                 signals = [s for s in SIGNALS_OF[call.function] if place.wants(s, layer, reverse)]
-                if place.returns_hidden and HIDDEN in signals:
-                    signals.remove(HIDDEN)
                 derived = [signal for signal in signals if signal != HIDDEN]
                 if signals:
-                    found.append(
-                        _Wish(layer, reverse, signals, derived, layer == call.n_layers - 1)
-                    )
+                    found.append(Wish(layer, reverse, signals, derived, layer == call.n_layers - 1))
     return found
 
 
-def _record(place: Place, run: LayerRun, wish: _Wish) -> None:
+def record_layer(place: Place, run: LayerRun, wish: Wish) -> None:
     """Record signals of one layer and direction; only the top layer's output is the model's."""
     hidden = run.result[0]
     if hidden.requires_grad:

@@ -10,25 +10,25 @@ import torch
 from torch import Tensor
 
 _MAX_WIDTH = 2048
-"""Up to this many values a step, the call of one operation per step costs more than the
-arithmetic, and the scan in chunks is faster (measured; see benchmarks/capture.py)."""
+"""Up to this many values a step, a call of one operation per step costs more than the arithmetic
+(measured; see benchmarks/capture.py)."""
 _MIN_STEPS = 48
 _UNSEEN = 3e-7
 """A difference between cells that is no more than the rounding of their gates."""
 
 
 def scan_(
-    forget: Tensor, cells: Tensor, previous: Tensor, initial: Tensor, sizes: Sequence[int],
-    reverse: bool,
+    cells: Tensor, gates: Sequence[Tensor], previous: Tensor, initial: Tensor,
+    sizes: Sequence[int], reverse: bool,
 ) -> Tensor:  # fmt: skip
-    """Replace what is added at each step by the cell after it.
+    """Write the cells after each step.
 
     Parameters
     ----------
-    forget : Tensor
-        (rows, n_units), the forget gate.
     cells : Tensor
-        (rows, n_units), contiguous: the products of input and cell gate; overwritten.
+        (rows, n_units), contiguous; overwritten.
+    gates : sequence of Tensor
+        Input, forget and cell gate, (rows, n_units) each.
     previous : Tensor
         (running sequences, n_units), the cells before the first step that is read.
     initial : Tensor
@@ -45,14 +45,20 @@ def scan_(
     """
     batch, n_steps = sizes[0], len(sizes)
     previous = previous[:batch] if not reverse else previous
+    is_narrow = batch * cells.shape[1] <= _MAX_WIDTH
+    if is_narrow and cells.device.type == "cpu":
+        from interp.capture.scan_compiled import scan_compiled_
+
+        return scan_compiled_(cells, gates, previous, initial, sizes, reverse)
+    input_gate, forget, cell_gate = gates
+    torch.mul(input_gate, cell_gate, out=cells)
     if batch != sizes[-1] or (reverse and len(previous) != batch):
         return _scan_ragged_(forget, cells, previous, initial, sizes, reverse)
     shape = n_steps, batch, cells.shape[1]
-    is_wide = cells.device.type == "cpu" and batch * cells.shape[1] > _MAX_WIDTH
     forget, cells = forget.view(shape), cells.view(shape)
-    if n_steps < _MIN_STEPS or is_wide:
+    if n_steps < _MIN_STEPS or cells.device.type != "cuda":
         return _scan_steps_(forget, cells, previous, reverse)
-    return _scan_chunks_(forget, cells, previous, reverse, _chunk_lengths(n_steps))
+    return scan_chunks_(forget, cells, previous, reverse, chunk_lengths(n_steps))
 
 
 def _scan_steps_(forget: Tensor, cells: Tensor, previous: Tensor, reverse: bool) -> Tensor:
@@ -76,7 +82,7 @@ def _scan_ragged_(
     return previous
 
 
-def _scan_chunks_(
+def scan_chunks_(
     forget: Tensor, cells: Tensor, previous: Tensor, reverse: bool, lengths: Sequence[int]
 ) -> Tensor:
     """Go over (steps, batch, n_units) in chunks of steps that are read side by side, twice.
@@ -113,7 +119,7 @@ def _scan_chunks_(
     for gate, step in zip(gates[2:], steps[2:], strict=True):
         torch.addcmul(step, gate, ends, out=ends)
     ends = ends.double()
-    _scan_chunks_(chunks.prod(1).double(), ends, previous.double(), reverse, lengths[1:])
+    scan_chunks_(chunks.prod(1).double(), ends, previous.double(), reverse, lengths[1:])
     ends, first = ends.to(cells.dtype), previous[None]
     cell = torch.cat([ends[1:], first] if reverse else [first, ends[:-1]])
     for gate, step in zip(gates, steps, strict=True):
@@ -136,7 +142,7 @@ def _spread_(missing: Tensor, steps: Sequence[Tensor]) -> None:
 
 
 @functools.lru_cache(4096)
-def _chunk_lengths(n_steps: int) -> tuple[int, ...]:
+def chunk_lengths(n_steps: int) -> tuple[int, ...]:
     """Return how to cut steps into chunks, and those again: one or two lengths.
 
     The number of calls decides: two for each step of a chunk on every level, one for each chunk

@@ -13,21 +13,33 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
 from interp.capture.attention_packed import PackedCall, PackedMaps
+from interp.capture.memory import keep_freed_blocks
 from interp.capture.mode import active
-from interp.capture.modules import ModuleNames, is_from_torch, offered_by, returns_hidden
+from interp.capture.modules import ModuleNames, is_from_torch, offered_by, shows_all
 from interp.capture.records import Captured, Store, dtype_name
 from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
-from interp.sites import HIDDEN, INPUT, OUTPUT, SiteDescription, SiteName
+from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
 
 Preparation = Callable[["Session"], AbstractContextManager[None]]
 _PREPARATIONS: list[Preparation] = []
+Observer = Callable[["Place", tuple[Any, ...], Mapping[str, Any], Any], None]
+_OBSERVERS: list[Observer] = []
 
 
 def prepares(function: Preparation) -> Preparation:
     """Register a context manager that is entered for every session while it is open."""
     _PREPARATIONS.append(function)
+    return function
+
+
+def observes(function: Observer) -> Observer:
+    """Register what records a module of which `shows_all` is true.
+
+    It is called as ``observer(place, args, kwargs, output)`` when the module has returned.
+    """
+    _OBSERVERS.append(function)
     return function
 
 
@@ -50,8 +62,8 @@ class Place:
         The module.
     per_step : bool
         Whether each call of the module is one step of a sequence.
-    returns_hidden : bool
-        Whether the module's output is recorded as the hidden states of its layer.
+    shows_all : bool
+        Whether the module is recorded from its arguments and output, and no function inside it.
     arguments : list of (tuple, dict)
         The arguments of the calls that are running, innermost last.
     plans : dict
@@ -62,7 +74,7 @@ class Place:
         self.path = path
         self.module = module
         self.per_step = per_step
-        self.returns_hidden = returns_hidden(module)
+        self.shows_all = shows_all(module)
         self.arguments: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
         self.session = session
         self.plans: dict[Any, Any] = {}
@@ -226,6 +238,7 @@ class Session:
 
     def open(self) -> None:
         """Put the hooks on the model and start the mode."""
+        keep_freed_blocks()
         with ExitStack() as undo:
             for path, module in self._hooked():
                 for handle in self._hook(path, module):
@@ -266,10 +279,16 @@ class Session:
                 path == self.names.root
                 or self.wanted(SiteName(path, OUTPUT))
                 or self.wanted(SiteName(path, INPUT))
-                or (returns_hidden(module) and self.wanted(SiteName(path, HIDDEN, 0)))
+                or (shows_all(module) and self._wants_any(path, module))
                 or (self.needs_mode and (not is_from_torch(module) or offered_by(module)))
             ):
                 yield path, module
+
+    def _wants_any(self, path: str, module: nn.Module) -> bool:
+        return any(
+            self.wanted(SiteName(path, site.signal, site.layer, site.reverse))
+            for site in offered_by(module)
+        )
 
     def _hook(self, path: str, module: nn.Module) -> Iterator[RemovableHandle]:
         place = Place(self, path, module, self._per_step(path, module))
@@ -302,37 +321,36 @@ class Session:
             if is_root and not place.per_step and not stack:
                 self.store.end_forward()
 
-        def first(module: nn.Module, args: Any, output: Any) -> None:
+        def first(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if this_thread() == thread:
-                self._record_whole(place, HIDDEN, output, layer=0)
+                for observe in _OBSERVERS:
+                    observe(place, args, kwargs, output)
 
         yield module.register_forward_pre_hook(before, with_kwargs=True)
-        if place.returns_hidden and place.wants(HIDDEN, 0):
+        if place.shows_all:
             # ahead of hooks of the user's, which may change what the module returns
-            yield module.register_forward_hook(first, prepend=True)
+            yield module.register_forward_hook(first, prepend=True, with_kwargs=True)
         yield module.register_forward_hook(after, with_kwargs=True, always_call=True)
 
     def _begin_forward(self, model: nn.Module) -> None:
         if not self._train_mode and model.training:
             raise CaptureError(TRAIN_MODE.format(what="The model"))
 
-    def _record_whole(
-        self, place: Place, signal: str, value: Any, layer: int | None = None
-    ) -> None:
+    def _record_whole(self, place: Place, signal: str, value: Any) -> None:
         """Record a module's input or output, with the batch first where the layout is known."""
         found = first_tensor(value)
         if found is None:
             return
         if isinstance(found, PackedSequence):
             values, lengths = unpack(found)
-            place.record(signal, values, layer=layer, lengths=lengths)
+            place.record(signal, values, lengths=lengths)
             return
         recurrent = isinstance(place.module, nn.RNNBase)
         if recurrent and found.ndim == 2:
             found = found.unsqueeze(0)
         elif found.ndim == 3 and not (place.module.batch_first if recurrent else self.batch_first):
             found = found.transpose(0, 1)
-        place.record(signal, found, layer=layer, copy=True)
+        place.record(signal, found, copy=True)
 
 
 def first_tensor(value: Any) -> Tensor | PackedSequence | None:

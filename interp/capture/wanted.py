@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from interp.capture.modules import ModuleNames, is_from_torch, returns_hidden, unhookable
+from interp.capture.modules import ModuleNames, is_from_torch, shows_all, unhookable
 from interp.errors import CaptureError, SiteError
 from interp.sites import (
     ATTENTION_SIGNALS,
-    HIDDEN,
     INPUT,
     OUTPUT,
     SiteName,
@@ -60,7 +60,7 @@ class Wanted:
             self._check(pattern)
         self._warn_of_gaps()
 
-    @property
+    @functools.cached_property
     def handled(self) -> bool:
         """Whether anything may be wanted that isn't the input or the output of a module."""
         return any(map(self._may_look_inside, self.patterns))
@@ -74,9 +74,7 @@ class Wanted:
         if not found or not all(map(is_from_torch, modules)):
             return True  # the user's code may name values, or call functions that show more
         return not all(
-            site.signal in (INPUT, OUTPUT)
-            or (site.signal == HIDDEN and returns_hidden(self._module(site)))
-            for site in found
+            site.signal in (INPUT, OUTPUT) or shows_all(self._module(site)) for site in found
         )
 
     def __call__(self, site: SiteName) -> bool:

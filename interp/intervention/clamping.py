@@ -18,6 +18,7 @@ from interp.capture.mode import Function, active
 from interp.capture.modules import ModuleNames
 from interp.capture.recurrent import SIGNALS_OF, Call
 from interp.capture.session import first_tensor
+from interp.capture.single_layer import derives
 from interp.errors import CaptureError, SiteError
 from interp.intervention import heads
 from interp.intervention.clamps import Clamp, Entries
@@ -220,7 +221,7 @@ _CLAMPED = {*SIGNALS_OF, *CELL_FUNCTIONS, *heads.HANDLERS}
 
 
 def _refuse_recorder(target: Target) -> None:
-    if any(place.session.needs_mode for place in active.places()):
+    if any(place.session.needs_mode or derives(place) for place in active.places()):
         raise CaptureError(
             f"{sorted(target.sites())[0]} is clamped inside a recurrent layer while a recorder "
             "asks for more than outputs of modules; cells and gates are derived from an "

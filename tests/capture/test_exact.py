@@ -145,7 +145,7 @@ def test_results_too_large_to_be_kept_are_cut_by_gates(monkeypatch, dtype, n_byt
         with torch.no_grad(), Recorder(module, sites) as whole:
             module(x)
         with monkeypatch.context() as patch, torch.no_grad(), Recorder(module, sites) as parts:
-            patch.setattr(reconstruction, "_LARGEST_KEPT", n_bytes)
+            patch.setattr(reconstruction, "LARGEST_KEPT", n_bytes)
             module(x)
         assert list(parts.sites) == list(whole.sites)
         for site in whole.sites:
@@ -300,12 +300,21 @@ def test_gradients_flow_as_without_a_recorder():
         assert not recorder["lstm/l0/cell"].requires_grad
 
 
-def test_autocast():
-    module = build("lstm", dtype=torch.float32)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_under_autocast_gates_are_rounded_once(layers):
+    module = build("lstm", layers=layers, dtype=torch.float32)
     x = torch.randn(2, 5, 4)
     with torch.autocast("cpu", torch.bfloat16):
         recorder = recorded(module, x)
     assert {site.dtype for site in recorder.sites.values()} == {"bfloat16"}
+    hidden = recorder["lstm/l0/hidden"].double()
+    before = torch.cat([torch.zeros(2, 1, 5), hidden[:, :-1]], 1)
+    w_input, w_hidden, *biases = (w.bfloat16().double() for w in module._flat_weights[:4])
+    exact = x.bfloat16().double() @ w_input.T + before @ w_hidden.T + sum(biases)
+    for gate, place in {"input_gate": 0, "forget_gate": 1, "output_gate": 3}.items():
+        wanted = exact[..., 5 * place : 5 * place + 5].sigmoid()
+        off = (recorder[f"lstm/l0/{gate}"] - wanted).abs().max()
+        assert off <= 2**-9 + 1e-6  # half a digit of bfloat16
 
 
 def test_trained_weights_are_one_step_away_to_the_rounding_of_their_own_sums():
