@@ -10,8 +10,6 @@ recorded cell is still one step from the recorded one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -28,36 +26,28 @@ _SMALLEST_GATE = 0.02
 """Where ``tanh`` is flat, or the output gate shut, the hidden state says nothing of the cell."""
 
 
-def anchor_cells_(
-    cells: Tensor, hidden: Tensor, gates_of: Callable[[Tensor], tuple[Tensor, Tensor]]
-) -> None:
+def anchor_cells_(cells: Tensor, hidden: Tensor, forget: Tensor, output: Tensor) -> bool:
     """Correct cells in place where the hidden states show that they have drifted.
 
     Parameters
     ----------
-    cells, hidden : Tensor
-        (steps, batch, n_units) float32, in the order of reading; the hidden states are those of
-        the kernel, without a projection.
-    gates_of : callable
-        Takes indices of units, returns their forget and output gates, (steps, batch, n) each.
+    cells, hidden, forget, output : Tensor
+        (steps, batch, n) float32, in the order of reading, of units whose cells grew large; the
+        hidden states are those of the kernel, without a projection.
+
+    Returns
+    -------
+    bool
+        Whether any cell was changed.
     """
-    if not cells.numel():
-        return
-    # This settles it for most nets. On a CPU aminmax, in one pass, takes longer than both.
-    if -LARGE <= float(cells.amin()) and float(cells.amax()) <= LARGE:
-        return
-    units = torch.nonzero(cells.abs().amax((0, 1)) > LARGE)[:, 0]
-    if not len(units):
-        return
-    forget, output = (gate.flatten(1) for gate in gates_of(units))
-    some, seen = cells[..., units], hidden[..., units].flatten(1)
-    corrected = some.flatten(1)
-    off = (output * corrected.tanh() - seen).abs_() > _SEEN
-    off &= (seen.abs() < _SATURATED * output) & (output > _SMALLEST_GATE)
+    corrected = cells.flatten(1)
+    hidden, forget, output = (part.flatten(1) for part in (hidden, forget, output))
+    off = (output * corrected.tanh() - hidden).abs_() > _SEEN
+    off &= (hidden.abs() < _SATURATED * output) & (output > _SMALLEST_GATE)
     drifted = torch.nonzero(off.any(0))[:, 0]
     if not len(drifted):
-        return
-    forget, output, seen = (part[:, drifted] for part in (forget, output, seen))
+        return False
+    forget, output, seen = (part[:, drifted] for part in (forget, output, hidden))
     drifting = corrected[:, drifted]
     visible = (seen.abs() < _SATURATED * output) & (output > _SMALLEST_GATE)
     ratio = (seen / output).clamp_(-_SATURATED, _SATURATED)
@@ -66,7 +56,8 @@ def anchor_cells_(
     lowest = torch.where(visible, missing - slack, -torch.inf)
     highest = torch.where(visible, missing + slack, torch.inf)
     corrected[:, drifted] = drifting + _corrections(lowest, highest, forget, drifting)
-    cells[..., units] = corrected.view_as(some)
+    cells.copy_(corrected.view_as(cells))
+    return True
 
 
 def _corrections(lowest: Tensor, highest: Tensor, forget: Tensor, cells: Tensor) -> Tensor:

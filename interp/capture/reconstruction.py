@@ -13,9 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from interp.capture.anchoring import LARGE, anchor_cells_
 from interp.capture.memory import LARGEST_KEPT
 from interp.capture.products import affine
-from interp.capture.scan import scan_
+from interp.capture.scan import Columns, scan_
 from interp.capture.steps import Block, Steps
 from interp.sites import CELL, GRU_GATES, LSTM_GATES
 
@@ -91,6 +92,7 @@ def lstm_signals(
     weights: Weights,
     steps: Steps,
     signals: Sequence[str],
+    anchored: bool = False,
 ) -> dict[str, Tensor]:
     """Return cells and gates of an LSTM layer.
 
@@ -108,6 +110,9 @@ def lstm_signals(
         The order of the rows.
     signals : sequence of str
         Which of cell, input_gate, forget_gate, cell_gate and output_gate; no more is computed.
+    anchored : bool
+        Whether cells that drifted are to agree with the hidden states again (`anchoring`); these
+        must not have been rounded to a smaller type.
 
     Returns
     -------
@@ -119,18 +124,22 @@ def lstm_signals(
     kept = _Kept(needed, signals, data.shape[0], state[1])
     preactivations = _Preactivations(chosen, needed, data.shape[0])
     initial = cell = state[1]
+    largest = initial.new_zeros(initial.shape[1])
     for block in steps.blocks(_BLOCK // chosen.input.shape[0]):
         groups = preactivations(data, hidden, state[0], steps, block)
-        parts = [part for group in groups for part in group.gates]
         cells = kept.rows(CELL, block) if CELL in signals else None
         for small in Steps(block.sizes, steps.reverse).blocks(_CACHED // chosen.input.shape[0]):
             rows = small.rows
             for group in groups:
                 group.activate_(rows)
             if cells is not None:
-                gates = [_take(part, rows) for part in parts[:3]]
-                cell = scan_(_take(cells, rows), gates, cell, initial, small.sizes, steps.reverse)
-        kept.put(block, parts)
+                gates = [gate for group in groups for gate in group.columns(rows)][:3]
+                cell = scan_(
+                    _take(cells, rows), gates, cell, initial, small.sizes, steps.reverse, largest
+                )
+        kept.put(block, [part for group in groups for part in group.gates])
+    if anchored and CELL in signals:
+        _anchor_(kept.values[CELL], largest, data, hidden, state, weights, steps)
     return kept.values
 
 
@@ -161,6 +170,37 @@ def gru_signals(
                 part.add_(other).sigmoid_()
         kept.put(block, parts)
     return kept.values
+
+
+def _anchor_(
+    cells: Tensor,
+    largest: Tensor,
+    data: Tensor,
+    hidden: Tensor,
+    state: Sequence[Tensor],
+    weights: Weights,
+    steps: Steps,
+) -> None:
+    """Correct cells where they drifted, as far as hidden states show them.
+
+    Sequences of different lengths are left as they are, and so are layers with a projection, which
+    hides what each unit showed.
+    """
+    if not steps.is_uniform or hidden.shape[1] != cells.shape[1]:
+        return
+    units = torch.nonzero(largest > LARGE)[:, 0]
+    if not len(units):
+        return
+    names = [LSTM_GATES[1], LSTM_GATES[3]]
+    initial = [state[0], state[1][:, units]]
+    gates = lstm_signals(data, hidden, initial, weights.of_units(units, 4), steps, names)
+    parts = cells[:, units], hidden[:, units], *(gates[name] for name in names)
+    shape = len(steps.sizes), steps.sizes[0], len(units)
+    corrected, *others = (part.view(shape) for part in parts)
+    in_order = [part.flip(0) if steps.reverse else part for part in (corrected, *others)]
+    if anchor_cells_(*in_order):
+        found = in_order[0].flip(0) if steps.reverse else in_order[0]
+        cells[:, units] = found.view(len(cells), -1)
 
 
 def _take(values: Tensor, rows: slice) -> Tensor:
@@ -222,6 +262,11 @@ class _Group:
         self.gates: Sequence[Tensor] = values.chunk(n_gates, -1) if n_gates > 1 else [values]
         self._cell_gate = None if cell_gate is None else self.gates[cell_gate]
         self._doubled = doubled
+
+    def columns(self, rows: slice) -> list[Columns]:
+        """Return where each gate lies in some rows."""
+        values, n_units = _take(self.values, rows), self.gates[0].shape[1]
+        return [Columns(values, k * n_units) for k in range(len(self.gates))]
 
     def activate_(self, rows: slice) -> None:
         """Apply tanh to the cell gate and the sigmoid to the rest, in some rows.

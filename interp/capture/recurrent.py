@@ -10,13 +10,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from interp.capture.anchoring import anchor_cells_
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
 from interp.capture.products import own_arithmetic
@@ -318,40 +318,10 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
         # As the kernel sees them (autocast rounds what it is given), in a type to compute in.
         data, *state = (part.to(dtype).to(wide) for part in (data, *state))
         weights, hidden = weights.to(dtype).to(wide), hidden.to(wide)
-    derive = gru_signals if call.function is torch.gru else lstm_signals
+    anchored = partial(lstm_signals, anchored=dtype == torch.float32)
+    derive = gru_signals if call.function is torch.gru else anchored
     rows, states = (part.reshape(-1, part.shape[-1]) for part in (data, hidden))
     values = derive(rows, states, state, weights, Steps(sizes, reverse), signals)
-    if call.batch_sizes is None and dtype == torch.float32 and CELL in values:
-        n_units = values[CELL].shape[-1]
-        if hidden.shape[-1] == n_units:  # a projection hides what each unit showed
-            _anchor_(values[CELL].view(*shape, -1), data, hidden, state, weights, reverse)
     if dtype != wide:
         values = {name: part.to(dtype) for name, part in values.items()}
     return {name: part.view(*shape, -1) for name, part in values.items()}
-
-
-def _anchor_(
-    cells: Tensor,
-    data: Tensor,
-    hidden: Tensor,
-    state: list[Tensor],
-    weights: Weights,
-    reverse: bool,
-) -> None:
-    """Correct the cells of a dense layer, all of them (steps, batch, n), where they drifted."""
-    steps = Steps(Alike(cells.shape[1], cells.shape[0]), reverse)
-    rows, states = (part.reshape(-1, part.shape[-1]) for part in (data, hidden))
-
-    def gates_of(units: Tensor) -> tuple[Tensor, Tensor]:
-        names = [LSTM_GATES[1], LSTM_GATES[3]]
-        initial = [state[0], state[1][:, units]]
-        gates = lstm_signals(rows, states, initial, weights.of_units(units, 4), steps, names)
-        forget, output = (gates[name].view(*cells.shape[:2], -1) for name in names)
-        return (forget.flip(0), output.flip(0)) if reverse else (forget, output)
-
-    if reverse:
-        turned = cells.flip(0)
-        anchor_cells_(turned, hidden.flip(0), gates_of)
-        cells.copy_(turned.flip(0))
-    else:
-        anchor_cells_(cells, hidden, gates_of)

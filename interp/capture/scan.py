@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +18,16 @@ _UNSEEN = 3e-7
 """A difference between cells that is no more than the rounding of their gates."""
 
 
+class Columns(NamedTuple):
+    """A gate: the columns from `first` on, as many as a layer has units, of (rows, any) values."""
+
+    values: Tensor
+    first: int
+
+
 def scan_(
-    cells: Tensor, gates: Sequence[Tensor], previous: Tensor, initial: Tensor,
-    sizes: Sequence[int], reverse: bool,
+    cells: Tensor, gates: Sequence[Columns], previous: Tensor, initial: Tensor,
+    sizes: Sequence[int], reverse: bool, largest: Tensor,
 ) -> Tensor:  # fmt: skip
     """Write the cells after each step.
 
@@ -27,8 +35,8 @@ def scan_(
     ----------
     cells : Tensor
         (rows, n_units), contiguous; overwritten.
-    gates : sequence of Tensor
-        Input, forget and cell gate, (rows, n_units) each.
+    gates : sequence of Columns
+        Input, forget and cell gate, of contiguous values.
     previous : Tensor
         (running sequences, n_units), the cells before the first step that is read.
     initial : Tensor
@@ -37,21 +45,35 @@ def scan_(
         Rows of each step.
     reverse : bool
         Whether the last step is read first.
+    largest : Tensor
+        (n_units,), raised to the largest magnitude of each unit's cells.
 
     Returns
     -------
     Tensor
         The cells after the step that is read last.
     """
-    batch, n_steps = sizes[0], len(sizes)
-    previous = previous[:batch] if not reverse else previous
-    is_narrow = batch * cells.shape[1] <= _MAX_WIDTH
+    previous = previous if reverse else previous[: sizes[0]]
+    is_narrow = sizes[0] * cells.shape[1] <= _MAX_WIDTH
     if is_narrow and cells.device.type == "cpu":
         from interp.capture.scan_compiled import scan_compiled_
 
-        return scan_compiled_(cells, gates, previous, initial, sizes, reverse)
-    input_gate, forget, cell_gate = gates
-    torch.mul(input_gate, cell_gate, out=cells)
+        return scan_compiled_(cells, gates, previous, initial, sizes, reverse, largest)
+    if not cells.numel():
+        return previous
+    n_units = cells.shape[1]
+    inputs, forget, added = (values[:, n : n + n_units] for values, n in gates)
+    last = _scan_(torch.mul(inputs, added, out=cells), forget, previous, initial, sizes, reverse)
+    torch.maximum(largest, torch.maximum(cells.amax(0), -cells.amin(0)), out=largest)
+    return last
+
+
+def _scan_(
+    cells: Tensor, forget: Tensor, previous: Tensor, initial: Tensor, sizes: Sequence[int],
+    reverse: bool,
+) -> Tensor:  # fmt: skip
+    """Replace what is added at each step by the cells after it, by calls of torch."""
+    batch, n_steps = sizes[0], len(sizes)
     if batch != sizes[-1] or (reverse and len(previous) != batch):
         return _scan_ragged_(forget, cells, previous, initial, sizes, reverse)
     shape = n_steps, batch, cells.shape[1]

@@ -11,58 +11,58 @@ from interp.compiled import compiled
 
 
 def scan_compiled_(
-    cells: Tensor, gates: Sequence[Tensor], previous: Tensor, initial: Tensor,
-    sizes: Sequence[int], reverse: bool,
+    cells: Tensor, gates: Sequence[tuple[Tensor, int]], previous: Tensor, initial: Tensor,
+    sizes: Sequence[int], reverse: bool, largest: Tensor,
 ) -> Tensor:  # fmt: skip
     """Write the cells of a CPU layer, float32 or float64; parameters as for `scan_`."""
     running = initial.clone()  # also of sequences that begin on the way, when read in reverse
     running[: len(previous)] = previous
     n_rows = np.full(len(sizes), sizes[0]) if sizes[0] == sizes[-1] else np.array(sizes)
-    input_gate, forget_gate, cell_gate = (_flat(gate) for gate in gates)
-    i, f, g = (np.uint64(gate.stride(0)) for gate in gates)
+    (inputs, i), (forget, f), (added, g) = gates
     _read_steps(
-        cells.numpy(), input_gate, i, forget_gate, f, cell_gate, g, running.numpy(),
-        n_rows.view(np.uint64), reverse,
+        cells.numpy(), inputs.numpy(), i, forget.numpy(), f, added.numpy(), g, running.numpy(),
+        n_rows, reverse, largest.numpy(),
     )  # fmt: skip
     return running[: sizes[0 if reverse else -1]]
-
-
-def _flat(rows: Tensor) -> np.ndarray:
-    """Return a view of the memory from a tensor's first value to its last."""
-    n_rows, n_units = rows.shape
-    return rows.as_strided(((n_rows - 1) * rows.stride(0) + n_units,), (1,)).numpy()
 
 
 @compiled
 def _read_steps(
     cells: np.ndarray,
-    input_gate: np.ndarray,
+    inputs: np.ndarray,
     i: int,
-    forget_gate: np.ndarray,
+    forget: np.ndarray,
     f: int,
-    cell_gate: np.ndarray,
+    added: np.ndarray,
     g: int,
     running: np.ndarray,
     n_rows: np.ndarray,
     reverse: bool,
+    largest: np.ndarray,
 ) -> None:
     """Read steps in order; `running` holds each sequence's cells before and after.
 
-    Gates are flat, with `i`, `f` and `g` values from row to row. Indices are unsigned: numba would
-    look whether others are negative, and could not take several values at a time.
+    A gate is in the columns from `i`, `f` or `g` on.
     """
-    n_steps, n_units = np.uint64(n_rows.shape[0]), np.uint64(cells.shape[1])
-    row = np.uint64(cells.shape[0]) if reverse else np.uint64(0)
+    n_steps, n_units = len(n_rows), cells.shape[1]
+    row = len(cells) if reverse else 0
     for at in range(n_steps):
-        n = n_rows[n_steps - np.uint64(1) - at] if reverse else n_rows[at]
+        n = n_rows[n_steps - 1 - at] if reverse else n_rows[at]
         if reverse:
             row -= n
         for sequence in range(n):
-            cell, before, here = cells[row + sequence], running[sequence], row + sequence
+            here = row + sequence
+            cell, before = cells[here], running[sequence]
+            # Rows of their own: numba would look whether an index of two parts is negative, and
+            # could not take several units at a time.
+            input_gate = inputs[here, i : i + n_units]
+            forget_gate = forget[here, f : f + n_units]
+            cell_gate = added[here, g : g + n_units]
             for unit in range(n_units):
-                added = input_gate[here * i + unit] * cell_gate[here * g + unit]
-                value = forget_gate[here * f + unit] * before[unit] + added
+                value = forget_gate[unit] * before[unit] + input_gate[unit] * cell_gate[unit]
                 before[unit] = value
                 cell[unit] = value
+                size = abs(value)
+                largest[unit] = size if size > largest[unit] else largest[unit]
         if not reverse:
             row += n

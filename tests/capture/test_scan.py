@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.capture.scan import chunk_lengths, scan_, scan_chunks_
+from interp.capture.scan import Columns, chunk_lengths, scan_, scan_chunks_
 
 
 def loop(gates, initial, sizes, reverse):
@@ -34,8 +34,8 @@ def test_cells_equal_a_loop_for_sequences_of_any_lengths(lengths, n_units, rever
     sizes = [sum(length > t for length in lengths) for t in range(max(lengths))]
     n_rows, initial = sum(sizes), torch.randn(len(lengths), n_units, dtype=dtype) * 20
     beside = torch.rand(n_rows, 4 * n_units, dtype=dtype)  # as gates lie in a layer's result
-    gates = [beside[:, : 2 * n_units].chunk(2, 1)[k] for k in (0, 1)]
-    gates.append(beside[:, 2 * n_units : 3 * n_units])
+    places = [0, n_units, 2 * n_units]
+    largest = torch.zeros(n_units, dtype=dtype)
     cells = torch.full((n_rows, n_units), torch.nan, dtype=dtype)
     # In two parts, as long sequences are read; the state goes from one to the other.
     parts = [part for part in (slice(0, cut), slice(cut, None)) if sizes[part]]
@@ -43,16 +43,16 @@ def test_cells_equal_a_loop_for_sequences_of_any_lengths(lengths, n_units, rever
     for part in reversed(parts) if reverse else parts:
         first = sum(sizes[: part.start])
         rows = slice(first, first + sum(sizes[part]))
-        previous = scan_(
-            cells[rows], [gate[rows] for gate in gates], previous, initial, sizes[part], reverse
-        )
+        gates = [Columns(beside[rows], place) for place in places]
+        previous = scan_(cells[rows], gates, previous, initial, sizes[part], reverse, largest)
     last = sizes[0] if reverse else sizes[-1]
     assert len(previous) == last
-    exact = loop(gates, initial, sizes, reverse)
+    exact = loop([beside[:, n : n + n_units] for n in places], initial, sizes, reverse)
     bound = 1e-13 if dtype == torch.float64 else 2e-6
     torch.testing.assert_close(cells.double(), exact, rtol=bound, atol=bound)
     end = cells[:last] if reverse else cells[n_rows - last :]
     assert torch.equal(previous, end)
+    assert torch.equal(largest, cells.abs().amax(0))
 
 
 @pytest.mark.parametrize("n_steps", [256, 1999])
@@ -64,9 +64,9 @@ def test_every_cell_is_one_step_from_the_one_before_where_little_is_forgotten(bi
     first = torch.randn(1, 64) * 30
     for dtype, bound in ((torch.float32, 5e-7), (torch.float64, 1e-14)):
         kept, wanted, initial = forget.to(dtype), added.to(dtype), first.to(dtype)
-        gates = [torch.ones_like(kept), kept, wanted]
-        compiled = torch.empty_like(kept)
-        scan_(compiled, gates, initial, initial, [1] * n_steps, False)
+        gates = [Columns(gate, 0) for gate in (torch.ones_like(kept), kept, wanted)]
+        compiled, largest = torch.empty_like(kept), torch.zeros(64, dtype=dtype)
+        scan_(compiled, gates, initial, initial, [1] * n_steps, False, largest)
         chunks = wanted.clone()[:, None]
         scan_chunks_(kept[:, None], chunks, initial, False, chunk_lengths(n_steps))
         for cells in (compiled, chunks[:, 0]):
