@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from interp.capture.anchoring import LARGE, anchor_cells_
-from interp.capture.memory import LARGEST_KEPT
 from interp.capture.products import affine
 from interp.capture.scan import Columns, scan_
 from interp.capture.steps import Block, Steps
+from interp.heap import LARGEST_KEPT
 from interp.sites import CELL, GRU_GATES, LSTM_GATES
 
 _BLOCK = 1 << 24

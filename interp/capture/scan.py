@@ -118,6 +118,13 @@ def scan_chunks_(
 
     Parameters
     ----------
+    forget, cells : Tensor
+        (steps, batch, n_units), the forget gates and what is added at each step; `cells` is
+        overwritten.
+    previous : Tensor
+        (batch, n_units), the cells before the first step that is read.
+    reverse : bool
+        Whether the last step is read first.
     lengths : sequence of int
         Steps of a chunk, and how chunks are cut into chunks of chunks in turn; one by one when
         there are none left.

@@ -13,13 +13,13 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
 from interp.capture.attention_packed import PackedCall, PackedMaps
-from interp.capture.memory import keep_freed_blocks
 from interp.capture.mode import active
 from interp.capture.modules import ModuleNames, is_from_torch, offered_by, shows_all
 from interp.capture.records import Captured, Store, dtype_name
 from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
+from interp.heap import keep_freed_blocks
 from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
 
 Preparation = Callable[["Session"], AbstractContextManager[None]]

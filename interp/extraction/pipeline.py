@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from interp.extraction.attention_pieces import MapBatch, MapStore
-from interp.extraction.heap import give_back
 from interp.extraction.predictions import StepPredictions
+from interp.heap import give_back
 
 #: Steps that wait to be written, at most; with the one being written and the one being computed
 #: this bounds the memory of a run.
