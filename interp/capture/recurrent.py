@@ -24,6 +24,7 @@ from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
 from interp.capture.steps import Alike, Steps, unpack
 from interp.errors import CaptureError
+from interp.heap import keep_freed_blocks
 from interp.sites import CELL, GRU_GATES, HIDDEN, LSTM_GATES, SiteName
 
 SIGNALS_OF: dict[Function, tuple[str, ...]] = {
@@ -263,6 +264,7 @@ def wishes_of(place: Place, call: Call) -> list[Wish]:
 
 def record_layer(place: Place, run: LayerRun, wish: Wish) -> None:
     """Record signals of one layer and direction; only the top layer's output is the model's."""
+    keep_freed_blocks()
     hidden = run.result[0]
     if hidden.requires_grad:
         hidden = hidden.detach()

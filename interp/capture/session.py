@@ -19,7 +19,6 @@ from interp.capture.records import Captured, Store, dtype_name
 from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
 from interp.errors import CaptureError
-from interp.heap import keep_freed_blocks
 from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
 
 Preparation = Callable[["Session"], AbstractContextManager[None]]
@@ -238,7 +237,6 @@ class Session:
 
     def open(self) -> None:
         """Put the hooks on the model and start the mode."""
-        keep_freed_blocks()
         with ExitStack() as undo:
             for path, module in self._hooked():
                 for handle in self._hook(path, module):
