@@ -70,6 +70,34 @@ def halves(weights: np.ndarray) -> np.ndarray:
     return weights.astype("<f2")
 
 
+def fullest_start(mass: np.ndarray, n: int) -> int:
+    """Return where the run of `n` keys begins that a head looks at most.
+
+    Parameters
+    ----------
+    mass : array (n_keys,)
+        Weight on each key, summed over queries; NaN counts as none.
+    n : int
+        Positions of the run, at least 1.
+
+    Returns
+    -------
+    int
+        0 where the first `n` keys hold at least nine tenths of what any run holds, so that a head
+        that looks everywhere is shown from its beginning. Else the middle one of the runs that
+        hold as much as the best, within a thousandth, so that what is looked at has keys around it.
+    """
+    if len(mass) <= n:
+        return 0
+    total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(mass.astype(np.float64)))])
+    held = total[n:] - total[:-n]
+    best = held.max()
+    if held[0] >= 0.9 * best:
+        return 0
+    alike = np.flatnonzero(held >= 0.999 * best)
+    return int(alike[len(alike) // 2])
+
+
 def score_steps(
     query: np.ndarray, keys: np.ndarray, weights: np.ndarray, scale: float | None = None
 ) -> dict[str, list[float] | float]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from dashboard.attention import fullest_start
 from dashboard.queries import Query, QueryError
 from dashboard.sources.attention import AttentionInfo, AttentionSource, Window
 from interp.errors import unknown_name
@@ -75,6 +78,32 @@ def windows_of(
         return document, queries, queries
     # Where the queries begin says nothing about the keys of another stream.
     return document, queries, window_of(query, site.key_stream, document, is_apart=True)
+
+
+def window_start(query: Query, document: int, offset: int, n: int) -> int:
+    """Return where the window of a document's keys or queries begins.
+
+    That is `start`, where it is given. Without it the window of `n` positions shows `offset`
+    (negative: nothing in particular) and moves by half its length, so that it seldom jumps. A
+    window of keys of another stream is asked for with `site` and `head`: it begins where that head
+    looks from the queries ``start:STREAM``, ``n:STREAM``, unless `offset` lies outside of that.
+    """
+    if "start" in query.arguments:
+        return query.integer("start")
+    half = max(1, n // 2)
+    near = 0 if offset < n else (offset - half) // half * half
+    if "site" not in query.arguments:
+        return near
+    source = source_of(query)
+    site = site_of(query, source)
+    if site.form == "stats":
+        return near
+    queries = window_of(query, site.stream, document, is_clipped=True)
+    bounds = query.shelf.source.streams[site.key_stream].document_start
+    length = int(bounds[document + 1] - bounds[document])
+    weights = source.attention(site.name, document, head_of(query, site), queries, (0, length))
+    looked_at = fullest_start(np.nan_to_num(weights).sum(0), n)
+    return looked_at if offset < 0 or looked_at <= offset < looked_at + n else near
 
 
 def sites_in_sight(

@@ -5,7 +5,7 @@
  *
  * @typedef {{name: string, module: string, nHeads: number, stream: string, keyStream: string, form: string, mass: number|null, hasVectors: boolean}} AttentionSite
  * @typedef {{document: number, nDocuments: number, name: string, first: number, length: number, start: number, tokens: string[], special: number[], written: number[], stream: string}} Place
- * @typedef {{queries: number, keys: number, weights: Float32Array}} HeadMap
+ * @typedef {{queries: number, keys: number, weights: Float32Array, strongest: number[]|null}} HeadMap strongest: of each query, in the document; null where the window is one of queries and keys
  */
 (function () {
   'use strict';
@@ -27,6 +27,7 @@
       tokens: { ...kinds.WHOLE, initial: 128 }, // positions in the window
       from: { ...kinds.WHOLE, initial: null }, // first of them in the document; null: where `pos` is
       key: { ...kinds.WHOLE, initial: null }, // pinned key, in the key stream
+      keyfrom: { ...kinds.WHOLE, initial: null }, // first key of the window where keys are of another stream; null: where the head looks
       heads: { ...kinds.UNITS, initial: null }, // heads of the lines; null: the chosen one
       order: { ...kinds.TEXT, initial: 'model' }, // of the grid: a metric of the window, or "all " and a stored one
       tint: { ...kinds.TEXT, initial: 'none' }, // bars under the thumbnails, likewise
@@ -46,7 +47,7 @@
       mapCount: 0, // grows when a map has come
     },
   );
-  interp.addReset(['asite', 'head', 'heads', 'key', 'from']);
+  interp.addReset(['asite', 'head', 'heads', 'key', 'from', 'keyfrom']);
 
   /** Colours of weights where no text lies on them, from nothing to 1: stronger than the text's own. */
   const ENDS = { light: [10, 110, 92], dark: [94, 226, 196] };
@@ -140,7 +141,7 @@
       const buffer = await getBuffer(`${about.key}/attention_map`, parameters);
       const { header, offset } = readHeader(buffer);
       const [queries, keys] = header.shape;
-      return { queries, keys, weights: fromHalves(buffer, offset, queries * keys) };
+      return { queries, keys, weights: fromHalves(buffer, offset, queries * keys), strongest: header.strongest || null };
     });
   }
 
@@ -237,7 +238,8 @@
     if (!isOpen() || !places || !attention) return;
     const parameters = windowArguments(Object.keys(places.of));
     const wanted = `${about.key}|${JSON.stringify(parameters)}`;
-    if (askedGrid === wanted) return;
+    const { headGrid: now } = selection.get();
+    if (askedGrid === wanted || (now && now.name === wanted)) return;
     askedGrid = wanted;
     guarded(async () => {
       const buffer = await getBuffer(`${about.key}/heads`, parameters);

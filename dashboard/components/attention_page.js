@@ -16,11 +16,12 @@
 
   /** Which document, and which window of it. */
   function Where() {
-    const { place, tokens, attention: known } = useSelection(['place', 'tokens', 'from', 'attention']);
+    const { place, keyPlace, tokens, attention: known } = useSelection(['place', 'keyPlace', 'tokens', 'from', 'attention']);
     const [draft, setDraft] = React.useState(null);
     if (!place) return h('span', { className: 'quiet' }, 'Loading …');
-    const n = place.tokens.length;
-    const move = (/** @type {number} */ by) => selection.set({ from: Math.max(0, Math.min(place.length - 1, place.start + by)), pos: null, key: null }, { push: true });
+    const next = (/** @type {any} */ where, /** @type {number} */ by) => Math.max(0, Math.min(where.length - 1, where.start + by));
+    const move = (/** @type {number} */ by) => selection.set({ from: next(place, by), pos: null, key: null }, { push: true });
+    const moveKeys = (/** @type {number} */ by) => selection.set({ keyfrom: next(keyPlace, by), key: null }, { push: true });
     const commit = () => {
       const wanted = Number(draft);
       if (draft !== null && draft.trim() !== '' && Number.isFinite(wanted)) attention.openDocument(wanted);
@@ -33,14 +34,21 @@
         h('input', { inputMode: 'numeric', 'aria-label': 'Document', value: draft === null ? String(place.document) : draft, onChange: (/** @type {any} */ event) => setDraft(event.target.value.replace(/\D/g, '')), onBlur: commit, onKeyDown: (/** @type {any} */ event) => event.key === 'Enter' && commit() }),
         step('Next document', '›', place.document >= place.nDocuments - 1, () => attention.openDocument(place.document + 1))),
       h('span', { className: 'document-name', title: place.name }, place.name),
-      place.length > n && h('div', { className: 'stepper' },
-        step('Earlier', '‹', place.start <= 0, () => move(-Math.ceil(tokens / 2))),
-        h('span', { className: 'window-name count' }, `${place.start.toLocaleString('en')}–${(place.start + n - 1).toLocaleString('en')} of ${place.length.toLocaleString('en')}`),
-        step('Later', '›', place.start + n >= place.length, () => move(Math.ceil(tokens / 2)))),
+      place.length > place.tokens.length && h(Window, { where: place, what: '', move, step }),
+      keyPlace && keyPlace.stream !== place.stream && keyPlace.length > keyPlace.tokens.length && h('label', { className: 'inline' }, keyPlace.stream, h(Window, { where: keyPlace, what: ` in the ${keyPlace.stream}`, move: moveKeys, step })),
       // An image is shown whole.
       !known.imageStreams.includes(place.stream) && h('label', { className: 'inline' }, 'Window', h('select', { value: SIZES.includes(tokens) ? tokens : '', onChange: (/** @type {any} */ event) => selection.set({ tokens: Number(event.target.value) }, { push: true }) },
         !SIZES.includes(tokens) && h('option', { value: '' }, `${tokens} tokens`),
         SIZES.map((size) => h('option', { key: size, value: size }, `${size} tokens`)))));
+  }
+
+  /** Which positions of a stream are in sight, and the ways to those before and after. */
+  function Window(/** @type {any} */ { where, what, move, step }) {
+    const n = where.tokens.length, half = Math.ceil(selection.get().tokens / 2);
+    return h('div', { className: 'stepper' },
+      step(`Earlier${what}`, '‹', where.start <= 0, () => move(-half)),
+      h('span', { className: 'window-name count' }, `${where.start.toLocaleString('en')}–${(where.start + n - 1).toLocaleString('en')} of ${where.length.toLocaleString('en')}`),
+      step(`Later${what}`, '›', where.start + n >= where.length, () => move(half)));
   }
 
   function Looks() {
@@ -82,23 +90,28 @@
       query === null && at === null ? h('span', { className: 'quiet' }, 'Point at a weight to read it; click to pin query and key.') : h(React.Fragment, null,
         h('span', { className: 'quiet' }, 'query'), word(place, query), h('span', { className: 'quiet' }, '→ key'), word(keyPlace, at),
         weight !== null && h('span', { className: 'quiet' }, 'weight'), weight !== null && h('b', { className: 'count', 'data-weight': weight }, weight.toFixed(4)),
-        weight !== null && query !== null && at !== null && isInLine && h('span', { className: 'quiet' }, `distance ${Math.abs(place.start + query - keyPlace.start - at)}`)));
+        weight !== null && query !== null && at !== null && isInLine && h('span', { className: 'quiet' }, `distance ${Math.abs(place.start + query - keyPlace.start - at)}`),
+        h(Strongest, { map, query, keyPlace })));
   }
 
-  /** How an encoder-decoder head walks along its source, in the window in sight. */
+  /** How an encoder-decoder head walks along its source, at the steps in sight and over all of the source. */
   function Alignment() {
     useSelection(['mapCount', 'asite', 'head', 'hoverHead', 'place']);
     const shown = attention.shownHead();
-    if (!shown || shown.site.stream === shown.site.keyStream) return null;
-    const map = attention.mapOf(shown.site, shown.head);
-    if (!map || map.queries < 2) return null;
-    const best = Array.from({ length: map.queries }, (_, q) => {
-      const row = map.weights.subarray(q * map.keys, (q + 1) * map.keys);
-      return row.indexOf(Math.max(...row));
-    });
-    const rising = best.slice(1).filter((key, i) => key > best[i]).length;
+    const map = shown && shown.site.stream !== shown.site.keyStream && attention.mapOf(shown.site, shown.head);
+    if (!map || !map.strongest) return null;
+    const steps = map.strongest.slice(1).map((/** @type {number} */ key, /** @type {number} */ i) => [map.strongest[i], key]).filter((/** @type {number[]} */ [from, to]) => from >= 0 && to >= 0);
+    if (!steps.length) return null;
+    const rising = steps.filter((/** @type {number[]} */ [from, to]) => to > from).length;
     return h('div', { className: 'head-card' }, h('h3', null, 'Alignment'),
-      h('p', { className: 'count', 'data-rising': rising }, `The strongest key moves strictly forward at ${rising} of ${map.queries - 1} steps.`));
+      h('p', { className: 'count', 'data-rising': rising }, `The strongest key moves strictly forward at ${rising} of ${steps.length} steps.`));
+  }
+
+  /** The way to a query's strongest key, where the window of another stream does not show it. */
+  function Strongest(/** @type {{map: any, query: number|null, keyPlace: any}} */ { map, query, keyPlace }) {
+    const at = map && map.strongest && query !== null && query >= 0 ? map.strongest[query] : -1;
+    if (at === undefined || at < 0 || (at >= keyPlace.start && at < keyPlace.start + keyPlace.tokens.length)) return null;
+    return h('button', { type: 'button', className: 'link', onClick: () => selection.set({ key: keyPlace.first + at, keyfrom: null, hoverCell: null }, { push: true }) }, `strongest key at ${at.toLocaleString('en')}, out of sight`);
   }
 
   /** Why a head has nothing to show here, if it has not. */

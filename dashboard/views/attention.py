@@ -20,6 +20,7 @@ from dashboard.attention_queries import (
     sites_in_sight,
     source_of,
     window_of,
+    window_start,
     windows_of,
 )
 from dashboard.components import Attention
@@ -102,12 +103,26 @@ def heads_in_numbers(query: Query) -> Response:
 
 
 def attention_map(query: Query) -> Response:
-    """One head's weights as float16, for a window of at most 1,024 by 1,024 positions."""
+    """One head's weights as float16, for a window of at most 1,024 by 1,024 positions.
+
+    For keys of another stream, of which a window may show a part only, also each query's
+    strongest key in the whole document: -1 where a row has no weight.
+    """
     source = source_of(query)
     site = site_of(query, source)
+    head = head_of(query, site)
     document, queries, keys = windows_of(query, site)
-    weights = source.attention(site.name, document, head_of(query, site), queries, keys)
-    header = {"queries": queries, "keys": keys, "shape": weights.shape}
+    seen = keys
+    if site.is_cross:
+        bounds = query.shelf.source.streams[site.key_stream].document_start
+        seen = (0, int(bounds[document + 1] - bounds[document]))
+    weights = source.attention(site.name, document, head, queries, seen)
+    header: dict[str, Any] = {"queries": queries, "keys": keys}
+    if site.is_cross:
+        known = np.nan_to_num(weights)
+        header["strongest"] = np.where(known.any(1), known.argmax(1), -1).tolist()
+        weights = weights[:, keys[0] : keys[1]]
+    header["shape"] = weights.shape
     return raw_answer(pack(header, [halves(weights)]))
 
 
@@ -141,8 +156,8 @@ def attention_layers(query: Query) -> Response:
 def place(query: Query) -> Response:
     """The window in sight: which document, where it begins, its tokens.
 
-    The document is the one that holds `position`, else `document`. A window without a `start`
-    shows the position asked for, and moves by half its length so that it seldom jumps.
+    The document is the one that holds `position`, else `document`; `hold` is a position that the
+    window shows if it lies in this document. Where it begins: see `window_start`.
     """
     source = source_of(query)
     stream = query.stream()
@@ -153,10 +168,9 @@ def place(query: Query) -> Response:
         document = int(np.searchsorted(bounds, position, side="right")) - 1
     first, length = int(bounds[document]), int(bounds[document + 1] - bounds[document])
     n = query.integer("n", MAX_TOKENS, 1, MAX_TOKENS)
-    offset = max(0, position - first) if position >= 0 else 0
-    half = max(1, n // 2)
-    default = 0 if offset < n else (offset - half) // half * half
-    start = min(query.integer("start", default), max(0, length - 1))
+    wanted = position if position >= 0 else query.integer("hold", -1)
+    offset = wanted - first if first <= wanted < first + length else -1
+    start = min(window_start(query, document, offset, n), max(0, length - 1))
     stop = min(length, start + n)
     spans = query.shelf.source.spans(stream.name, document)
     inside: list[int] = []

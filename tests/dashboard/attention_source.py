@@ -198,6 +198,32 @@ def pair_source() -> StreamsSource:
     return StreamsSource("pairs", words, heads)
 
 
+class FarSource(StreamsSource):
+    """A decoder whose first layer looks at key 300 + q from query q, its second at all alike."""
+
+    def __init__(self, n_source=400, n_target=20):
+        words = {
+            "source": [[f"s{i}" for i in range(n)] for n in (n_source, 5)],
+            "target": [[f"t{i}" for i in range(n)] for n in (n_target, 3)],
+        }
+        heads = {
+            f"decoder.{layer}.{kind}/attention": ("target", stream)
+            for layer in range(2)
+            for kind, stream in (("self", "target"), ("cross", "source"))
+        }
+        super().__init__("far", words, heads)
+
+    def attention(self, site, document, head, queries, keys):
+        if not site.endswith("cross/attention") or document == 1:
+            return super().attention(site, document, head, queries, keys)
+        n, n_keys = (len(self.words[name][0]) for name in ("target", "source"))
+        if site.startswith("decoder.1"):
+            weights = np.full((n, n_keys), 1 / n_keys, np.float32)
+        else:
+            weights = np.eye(n_keys, dtype=np.float32)[300 + np.arange(n)]
+        return weights[slice(*queries), slice(*keys)]
+
+
 def resolution_source() -> StreamsSource:
     """One image in patches of two sizes: 4 by 4 in the first layer, 2 by 2 in the second."""
     picture = np.full((8, 8, 3), 200, np.uint8)

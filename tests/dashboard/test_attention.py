@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard import create_app
-from dashboard.attention import pack, patch_names, roots, score_steps, shrink
+from dashboard.attention import fullest_start, pack, patch_names, roots, score_steps, shrink
 from dashboard.sources import open_sources
 from dashboard.sources.attention import AttentionSource, ImageSource
 from tests.dashboard.attention_source import (
     LAYERS,
     WORDS,
+    FarSource,
     attention_source,
     even,
     image_source,
@@ -32,7 +33,9 @@ def unpack(body: bytes) -> tuple[dict, bytes]:
 
 @pytest.fixture(scope="module")
 def client():
-    return create_app([attention_source(), image_source(), pair_source()]).server.test_client()
+    return create_app(
+        [attention_source(), image_source(), pair_source(), FarSource()]
+    ).server.test_client()
 
 
 def ask(client, path, status=200):
@@ -135,7 +138,8 @@ def test_each_stream_may_have_a_window_of_its_own(client):
     assert [head["shape"] for head in header["heads"]] == [[2, 2], [8, 8], [8, 2]]
     site = "site=decoder.cross/attention&head=0"
     header, body = unpack(ask(client, f"pairs/attention_map?{site}&{asked}").data)
-    assert header == {"queries": [60, 68], "keys": [1, 3], "shape": [8, 2]}
+    strongest = [query % 3 for query in range(60, 68)]
+    assert header == {"queries": [60, 68], "keys": [1, 3], "shape": [8, 2], "strongest": strongest}
     found = np.frombuffer(body, "<f2").reshape(8, 2)
     np.testing.assert_array_equal(found[:, 0], (np.arange(60, 68) % 3 == 1))
 
@@ -145,6 +149,42 @@ def test_the_graph_gets_every_head_of_every_layer(client):
     assert [site["nHeads"] for site in header["sites"]] == [2, 2]
     found = np.frombuffer(body, "<f2").reshape(4, 5, 5)
     np.testing.assert_array_equal(found, np.concatenate(maps(8))[:, :5, :5].astype(np.float16))
+
+
+@pytest.mark.parametrize(
+    ("mass", "start"),
+    [
+        (np.ones(5), 0),  # no longer than the window
+        (np.ones(400), 0),  # as much everywhere
+        (np.eye(400)[300], 250),  # one key, in the middle of what is shown
+        (np.eye(400)[0] + np.eye(400)[390], 0),  # as much at the beginning as at the end
+        (np.eye(400)[399], 300),  # no window goes beyond the end
+        (np.full(400, np.nan), 0),
+        (np.zeros(400), 0),
+    ],
+)
+def test_a_window_of_keys_begins_where_most_is_looked_at(mass, start):
+    assert abs(fullest_start(mass, 100) - start) <= 1
+
+
+def test_the_keys_of_a_long_source_are_shown_where_the_head_looks(client):
+    far = "decoder.0.cross/attention"
+    path = "far/place?stream=source&document=0&n=64"
+    asked = f"{path}&site={far}&head=0&start:target=0&n:target=20"
+    start = ask(client, asked).json["start"]
+    assert start <= 300 and 319 < start + 64
+    assert ask(client, path).json["start"] == 0
+    assert ask(client, asked + "&start=100").json["start"] == 100
+    assert ask(client, asked + f"&hold={start}").json["start"] == start
+    held = ask(client, asked + "&hold=20").json
+    assert held["start"] == 0 and held["document"] == 0
+    assert ask(client, asked + "&hold=402").json["start"] == start  # a position of another document
+    assert ask(client, asked.replace("0.cross", "1.cross")).json["start"] == 0  # looks everywhere
+    header, body = unpack(
+        ask(client, f"far/attention_map?site={far}&head=0&n=20&start:source=290&n:source=30").data
+    )
+    assert header["shape"] == [20, 30] and header["strongest"] == list(range(300, 320))
+    np.testing.assert_array_equal(np.frombuffer(body, "<f2").reshape(20, 30)[:, 10:], np.eye(20))
 
 
 def test_a_place_is_found_by_position(client):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.attention_source import image_source, pair_source, resolution_source
+from tests.dashboard.attention_source import (
+    FarSource,
+    image_source,
+    pair_source,
+    resolution_source,
+)
 from tests.dashboard.conftest import painted, served, until
 
 STATE = "key => interp.selection.get()[key]"
@@ -31,7 +36,7 @@ CENTRE = """([index, n, patch]) => {
 
 @pytest.fixture(scope="module")
 def address():
-    with served([pair_source(), image_source(), resolution_source()]) as url:
+    with served([pair_source(), image_source(), resolution_source(), FarSource()]) as url:
         yield url
 
 
@@ -87,6 +92,60 @@ def test_the_window_may_lie_beyond_the_end_of_the_shorter_stream(open_at):
     assert page.locator(".window-name").inner_text() == "60–75 of 80"
     page.get_by_role("button", name="Later").click()
     painted(page, ".head-grid", "numbers")
+    assert alerts(page) == ""
+
+
+def keys_in_sight(page):
+    return page.locator(".window-name").last
+
+
+def test_keys_far_into_a_long_source_are_seen(open_at):
+    page = open_at("run=far&asite=decoder.0.cross/attention&tokens=64&pos=7")
+    painted(page, ".matrix", "decoder.0.cross/attention:0|20x64")
+    expect(keys_in_sight(page)).to_have_text("278–341 of 400")
+    page.locator(".matrix").focus()
+    for _ in range(30):  # the first key of the window is pinned, then those after it
+        page.keyboard.press("ArrowRight")
+    readout = page.locator(".attention .readout")
+    expect(readout).to_contain_text("s307")
+    expect(readout.locator("[data-weight]")).to_have_text("1.0000")
+    # The strongest key moves forward at every step, wherever the window of keys lies.
+    expect(page.locator("[data-rising]")).to_contain_text("19 of 19")
+    page.get_by_role("button", name="Earlier in the source").click()
+    expect(keys_in_sight(page)).to_have_text("246–309 of 400")
+    page.get_by_role("button", name="Earlier in the source").click()
+    expect(keys_in_sight(page)).to_have_text("214–277 of 400")
+    expect(page.locator("[data-rising]")).to_contain_text("19 of 19")
+    until(page, "() => location.search.includes('keyfrom=214')")
+    page.get_by_role("button", name="strongest key at 307").click()
+    expect(readout.locator("[data-weight]")).to_have_text("1.0000")
+    assert page.evaluate(STATE, "keyfrom") is None
+    assert alerts(page) == ""
+
+
+def test_the_address_says_which_keys_are_shown(open_at):
+    page = open_at("run=far&asite=decoder.0.cross/attention&tokens=64&keyfrom=100")
+    expect(keys_in_sight(page)).to_have_text("100–163 of 400")
+    page = open_at("run=far&asite=decoder.0.cross/attention&tokens=64&pos=7&key=20")
+    expect(keys_in_sight(page)).to_have_text("0–63 of 400")
+    expect(page.locator(".matrix-pin")).to_have_count(2)
+    page = open_at("run=far&asite=decoder.0.cross/attention&tokens=64&keyfrom=900")
+    expect(page.get_by_role("alert")).to_contain_text("The window cannot begin at 900")
+    expect(keys_in_sight(page)).to_have_text("278–341 of 400")
+
+
+def test_another_head_looks_elsewhere_and_lets_go_of_nothing_else(open_at):
+    page = open_at("run=far&asite=decoder.0.cross/attention&tokens=64&pos=7")
+    expect(keys_in_sight(page)).to_have_text("278–341 of 400")
+    page.locator(".head-grid").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    painted(page, ".matrix", "decoder.1.cross/attention:0|20x64")
+    expect(keys_in_sight(page)).to_have_text("0–63 of 400")
+    assert page.evaluate(STATE, "pos") == 7
+    page.get_by_role("button", name="Next document").click()
+    painted(page, ".matrix", "decoder.1.cross/attention:0|3x5")
+    expect(page.locator(".window-name")).to_have_count(0)
     assert alerts(page) == ""
 
 
