@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,12 @@ from interp.extraction.pipeline import WriterThread
 from interp.extraction.probing import placed_windows, probing_step, usable_sites
 from interp.extraction.progress import Display, Meter
 from interp.extraction.provenance import collect
+from interp.extraction.rehearsal import (
+    refuse_other_values,
+    refuse_padding_in_values,
+    whole_steps,
+)
+from interp.extraction.same_values import share_of
 from interp.extraction.schedule import Schedule, Step
 from interp.extraction.site_streams import with_streams
 from interp.extraction.stopping import keeping_what_is_done
@@ -113,6 +120,7 @@ class AdapterRun:
             if self._options.resume and self._options.output.exists():
                 writer = RecordingWriter.resume(self._options.output, plan)
             else:
+                self._check_padding(plan)
                 estimate, plan = self._estimate(plan)
                 self._display.estimated(estimate)
                 writer = RecordingWriter.create(
@@ -231,8 +239,12 @@ class AdapterRun:
         return estimate, plan
 
     def _run(self, writer: RecordingWriter, plan: RecordingPlan) -> Summary:
+        with keeping_what_is_done(
+            self._options.output, lambda: plan.positions_before(writer.done_segments)
+        ):
+            self._check_resumed(writer, plan)
         done = writer.done_segments
-        before = sum(int(np.diff(rows[:done], axis=1).sum()) for rows in plan.segments.values())
+        before = plan.positions_before(done)
         meter = Meter(self._n_positions, before, self._display.advanced)
         losses = _MeanLoss()
         if done:
@@ -259,6 +271,29 @@ class AdapterRun:
             left_out=self._given.left_out,
             attention=self._kept(plan),
         )
+
+    def _check_resumed(self, writer: RecordingWriter, plan: RecordingPlan) -> None:
+        """Let a continued run begin with a whole step, of a model that computes the same."""
+        if not 0 < writer.done_segments < writer.n_segments:
+            return
+        try:
+            whole_steps(self.schedule, writer)
+            share = share_of(self._loaded.module)
+            record = partial(self._recorder, [*plan.sites, *plan.attention], self._engine.sink)
+            refuse_other_values(self._engine, self.schedule, writer, record, share)
+        except BaseException:
+            writer.close()
+            raise
+
+    def _check_padding(self, plan: RecordingPlan) -> None:
+        """Refuse a model into whose values padding finds its way."""
+        if self._in_pieces or not plan.sites:
+            return  # forwards in time alone; of maps the sink sees it
+        sink, self._engine.sink = self._engine.sink, None
+        share, spec = share_of(self._loaded.module), self._loaded.spec
+        record = partial(self._recorder, list(plan.sites))
+        refuse_padding_in_values(self._engine, self.schedule, record, share, spec)
+        self._engine.sink = sink
 
     def _kept(self, plan: RecordingPlan) -> str:
         sink = self._engine.sink

@@ -254,18 +254,23 @@ class WriterThread:
             self._committed = self._written
 
     def _write(self, result: StepResult) -> None:
-        lengths = result.lengths.tolist()
-        for site, values in result.values.items():
-            for row, length in enumerate(result.site_lengths.get(site, result.lengths).tolist()):
-                rows = values[row, :length] if values.ndim == 3 else values[row : row + 1]
-                self._writer.write(site, result.segment + row, rows)
-        if result.predictions is not None:
-            said = result.predictions
-            for row, length in enumerate(lengths):
-                self._writer.write_predictions(
-                    result.segment + row,
-                    said.top_ids[row, :length],
-                    said.top_probabilities[row, :length],
-                    said.loss[row, :length],
-                )
-        self._written = result.segment + len(lengths)
+        write_step(self._writer, result)
+        self._written = result.segment + len(result.lengths)
+
+
+def write_step(writer: StepWriter, result: StepResult) -> None:
+    """Hand the real rows of a step to a writer, segment by segment."""
+    for site, values in result.values.items():
+        for row, length in enumerate(result.site_lengths.get(site, result.lengths).tolist()):
+            rows = values[row, :length] if values.ndim == 3 else values[row : row + 1]
+            writer.write(site, result.segment + row, rows)
+    if result.predictions is None:
+        return
+    said = result.predictions
+    for row, length in enumerate(result.lengths.tolist()):
+        writer.write_predictions(
+            result.segment + row,
+            said.top_ids[row, :length],
+            said.top_probabilities[row, :length],
+            said.loss[row, :length],
+        )

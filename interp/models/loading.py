@@ -22,7 +22,13 @@ from torch import nn
 from interp.errors import ModelError, nearest, unknown_name
 from interp.models import zoo
 from interp.models.adapter import Adapter
-from interp.models.weights import load_into, read_weights, refuse_non_finite, weights_hash
+from interp.models.weights import (
+    config_hash,
+    load_into,
+    read_weights,
+    refuse_non_finite,
+    weights_hash,
+)
 from interp.wording import kind_of
 
 
@@ -53,9 +59,9 @@ class LoadedModel:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """Further hashes that the adapter gives for the provenance, such as its tokenizer's."""
+        """Further hashes for the provenance: of a configuration, and what the adapter gives."""
         said = getattr(self.adapter, "hashes", None)
-        return {} if said is None else said()
+        return config_hash(self.module) | ({} if said is None else said())
 
     @property
     def carries_state(self) -> bool:

@@ -12,6 +12,9 @@ from torch import nn
 
 from interp.errors import ModelError, nearest
 
+#: Entries of a configuration that say nothing about what the model computes from its weights.
+_NO_SETTINGS = {"architectures", "transformers_version", "dtype", "torch_dtype"}
+
 
 def save_weights(
     module: nn.Module, path: Path, config: dict[str, Any], dtype: torch.dtype = torch.float16
@@ -112,6 +115,19 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def config_hash(module: nn.Module) -> dict[str, str]:
+    """Return the hash of a Hugging Face model's configuration by its name; nothing without one.
+
+    Settings such as the number of heads change what is computed, and no weight.
+    """
+    said = getattr(getattr(module, "config", None), "to_diff_dict", None)
+    if not callable(said):
+        return {}
+    config = {k: v for k, v in said().items() if not k.startswith("_") and k not in _NO_SETTINGS}
+    text = json.dumps(config, sort_keys=True, default=str)
+    return {"config_hash": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def refuse_non_finite(module: nn.Module) -> None:

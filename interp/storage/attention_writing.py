@@ -172,19 +172,40 @@ def checksum_in_file(
     rows: tuple[int, int],
 ) -> int:
     """Return the checksum of what the file holds of one part of a site in one segment."""
+    runs = in_file(places, part, columns, segment, rows)
+    sums = [checksum(run) for run in runs]
+    return of_heads(sums) if is_full(places, part) else sums[0]
+
+
+def in_file(
+    places: MapPlaces,
+    part: str,
+    columns: Mapping[str, Matrix],
+    segment: int,
+    rows: tuple[int, int],
+) -> list[np.ndarray]:
+    """Return what the file holds of one part of a site in one segment.
+
+    One run of weights (n_weights, 1) per head for full maps, all there is (n, n_columns) for any
+    other part.
+    """
     matrix = columns[places.column(part)]
     n_heads = places.site.n_heads or 0
     start, stop = rows
-    if places.site.form == FULL and part == schema.WEIGHTS:
+    if is_full(places, part):
         offsets, n = places.ranges.runs(start, stop, n_heads) if stop > start else (_ONE, 0)
         if not n:
-            return of_heads([0] * n_heads)
-        runs = (matrix.read(offset, offset + n, _ONE) for offset in offsets.tolist())
-        return of_heads([checksum(run) for run in runs])
+            return [np.zeros((0, 1), matrix.dtype)] * n_heads
+        return [matrix.read(offset, offset + n, _ONE) for offset in offsets.tolist()]
     if places.site.form == TOP_P and part in (schema.KEY_INDEX, schema.WEIGHTS):
         assert places.segment_start is not None
         kept = columns[places.column(schema.KEPT)].read(start, stop, np.arange(n_heads))
         first = int(places.segment_start[segment])
         room = matrix.shape[0] - first
-        return checksum(matrix.read(first, first + min(room, int(kept.sum())), _ONE))
-    return checksum(matrix.read(start, stop, np.arange(n_heads)))
+        return [matrix.read(first, first + min(room, int(kept.sum())), _ONE)]
+    return [matrix.read(start, stop, np.arange(n_heads))]
+
+
+def is_full(places: MapPlaces, part: str) -> bool:
+    """Whether a part of a site is its full maps."""
+    return places.site.form == FULL and part == schema.WEIGHTS

@@ -80,6 +80,11 @@ class RecordingPlan:
         stream = self.stream[site.stream]
         return stream.n_positions if site.per == "position" else stream.n_documents
 
+    def positions_before(self, segment_index: int) -> int:
+        """Return the positions, of all streams, of the segments before one."""
+        firsts = (rows[:segment_index] for rows in self.segments.values())
+        return sum(int(np.diff(rows, axis=1).sum()) for rows in firsts)
+
     @cached_property
     def n_columns(self) -> int:
         """Number of things that each segment fills: one checksum each."""

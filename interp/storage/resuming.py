@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from interp.storage.attention_writing import checksum_in_file
+from interp.storage.attention_layout import MapPlaces
+from interp.storage.attention_writing import in_file, is_full, of_heads
 from interp.storage.digests import checksum
 from interp.storage.layout import Layout, segment_rows
 from interp.storage.plan import RecordingPlan
@@ -17,29 +20,52 @@ def rows_of(plan: RecordingPlan, layout: Layout, site: str, segment_index: int) 
     return segment_rows(description, segment, plan.stream[description.stream].document_start)
 
 
+def values_in_file(
+    plan: RecordingPlan, layout: Layout, column: str, segment_index: int
+) -> list[np.ndarray]:
+    """Return what the file holds of one column in one segment, (n, n_columns) each.
+
+    Full attention maps come as one run of weights per head; anything else is one array.
+    """
+    return _values(plan, layout, _map_parts(layout), column, segment_index)
+
+
+def _values(
+    plan: RecordingPlan,
+    layout: Layout,
+    parts: Mapping[str, tuple[MapPlaces, str]],
+    column: str,
+    segment_index: int,
+) -> list[np.ndarray]:
+    matrix = layout.columns[column]
+    if column in plan.sites:
+        start, stop = rows_of(plan, layout, column, segment_index)
+    elif column in parts:
+        places, part = parts[column]
+        start, stop = layout.segments[places.site.stream][segment_index].tolist()
+        return in_file(places, part, layout.columns, segment_index, (start, stop))
+    else:
+        assert plan.predictions is not None
+        start, stop = layout.segments[plan.predictions.stream][segment_index].tolist()
+    return [matrix.read(start, stop, np.arange(matrix.shape[1]))]
+
+
 def checksums_in_file(plan: RecordingPlan, layout: Layout, segment_index: int) -> np.ndarray:
     """Return the checksums of what the file holds for one segment, in the order of columns."""
-    found: list[int] = []
-    parts = {
+    parts, found = _map_parts(layout), []
+    for name in layout.columns:
+        sums = [checksum(run) for run in _values(plan, layout, parts, name, segment_index)]
+        found.append(of_heads(sums) if name in parts and is_full(*parts[name]) else sums[0])
+    return np.array(found, "<u4")
+
+
+def _map_parts(layout: Layout) -> dict[str, tuple[MapPlaces, str]]:
+    """Return the attention site and its part that each column of maps belongs to."""
+    return {
         places.column(part): (places, part)
         for places in layout.maps.values()
         for part in places.parts
     }
-    for name, matrix in layout.columns.items():
-        if name in plan.sites:
-            start, stop = rows_of(plan, layout, name, segment_index)
-        elif name in parts:
-            places, part = parts[name]
-            start, stop = layout.segments[places.site.stream][segment_index].tolist()
-            found.append(
-                checksum_in_file(places, part, layout.columns, segment_index, (start, stop))
-            )
-            continue
-        else:
-            assert plan.predictions is not None
-            start, stop = layout.segments[plan.predictions.stream][segment_index].tolist()
-        found.append(checksum(matrix.read(start, stop, np.arange(matrix.shape[1]))))
-    return np.array(found, "<u4")
 
 
 def committed_checksums(plan: RecordingPlan, layout: Layout) -> np.ndarray:

@@ -26,7 +26,7 @@ from interp.storage.matrix import RawMatrix
 from interp.storage.plan import RecordingPlan
 from interp.storage.prediction_plan import stored_predictions
 from interp.storage.rawio import open_locked, sync, sync_directory
-from interp.storage.resuming import committed_checksums, rows_of
+from interp.storage.resuming import committed_checksums, rows_of, values_in_file
 from interp.storage.target import check_room, check_target
 from interp.wording import size_text
 
@@ -139,6 +139,26 @@ class RecordingWriter:
         """Whether the recording has been marked complete."""
         value = self._layout.fingerprint.read(0, 1, np.array([0]))[0, 0]
         return len(value) == schema.FINGERPRINT_LENGTH
+
+    def go_back(self, done_segments: int) -> None:
+        """Take the segments from `done_segments` on for not written, to write them again.
+
+        What a power cut damaged may begin in the midst of segments that are computed together.
+        """
+        if not 0 <= done_segments <= self.done_segments:
+            raise ValueError(f"go_back({done_segments}) with {self.done_segments} segments done")
+        self._written[done_segments:] = False
+        self.done_segments = done_segments
+
+    def committed(self, column: str, segment_index: int) -> list[np.ndarray]:
+        """Return what the file holds of one column in a committed segment, (n, n_columns).
+
+        A column is a site, a data set of the predictions or one of an attention site; full maps
+        come as one run of weights per head.
+        """
+        if segment_index >= self.done_segments:
+            raise ValueError(f"segment {segment_index} is not committed")
+        return values_in_file(self._plan, self._layout, column, segment_index)
 
     def write(self, site: str, segment_index: int, values: np.ndarray) -> None:
         """Write the values of one site for one segment.

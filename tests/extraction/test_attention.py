@@ -298,7 +298,7 @@ def test_a_stopped_run_continues_to_equal_maps(tmp_path, form):
     options |= {"commit_interval_s": 0.0}
     path, texts = tmp_path / "run.h5", make_texts(LENGTHS)
     with pytest.raises(Interrupted):
-        interp.record(stop_after(make_transformer(), 4), texts, path, **options)
+        interp.record(stop_after(make_transformer(), 6), texts, path, **options)
     with interp.open(path) as recording:
         assert 0 < recording.done_segments < recording.n_segments
     summary = interp.record(make_transformer(), texts, path, resume=True, **options)
