@@ -9,7 +9,7 @@ import numpy as np
 
 from probes.documents import Rows, draw_documents
 from probes.findings import CurvePoint
-from probes.intervals import bootstrap_auroc, percentile_interval
+from probes.intervals import area_intervals, percentile_interval
 from probes.metrics import ValueCounts
 from probes.tracks import Track
 
@@ -45,7 +45,8 @@ def score_curve(
     if not sizes:
         return []
     fit, test = (
-        rows.part(rows.thinned(n)) for rows, n in zip(halves, (_FIT_ROWS, _TEST_ROWS), strict=True)
+        rows.part(_some(rows, track, n))
+        for rows, n in zip(halves, (_FIT_ROWS, _TEST_ROWS), strict=True)
     )
     chosen = units[: max(sizes)]
     columns = [np.asarray(recording.unit(site, unit)) for site, unit in chosen]
@@ -58,6 +59,13 @@ def score_curve(
         _point(k, x_fit[:, :k], y_fit, x_test[:, :k], y_test, test, n_resamples, seed)
         for k in sizes
     ]
+
+
+def _some(rows: Rows, track: Track, n_most: int) -> np.ndarray:
+    """Return row numbers to fit or score on; more of a rare concept changes no AUROC."""
+    if not track.is_binary:
+        return rows.thinned(n_most)
+    return rows.thinned_by_label(track.values[rows.index], n_most)[0]
 
 
 def _point(
@@ -74,9 +82,8 @@ def _point(
 
     if y_fit.dtype == bool:
         margin = LogisticProbe().fit(x_fit, y_fit).decision_function(x_test)
-        areas, _ = bootstrap_auroc(margin, y_test, test.starts, n_resamples, seed)
-        score = ValueCounts.of(margin, y_test).auroc()
-        return CurvePoint(k, score, percentile_interval(areas, len(test.starts) - 1))
+        interval, _ = area_intervals(margin, y_test, test.starts, n_resamples, seed)
+        return CurvePoint(k, ValueCounts.of(margin, y_test).auroc(), interval)
     error = (RidgeProbe().fit(x_fit, y_fit).predict(x_test) - y_test) ** 2
     score, resampled = r_squared(error, y_test, test.starts, n_resamples, seed)
     return CurvePoint(k, score, percentile_interval(resampled, len(test.starts) - 1))
@@ -90,6 +97,7 @@ def r_squared(
     seed: int = 0,
 ) -> tuple[float, np.ndarray]:
     """Return R² and its value in resamples of whole documents."""
+    target = target - target.mean()  # squares of numbers far from 0 would lose the variance
     terms = np.stack([np.ones_like(squared_error), target, target**2, squared_error], axis=1)
     sums = np.add.reduceat(terms, np.asarray(document_start[:-1]), axis=0)
 

@@ -65,6 +65,38 @@ class Rows:
         step = max(1, -(-len(self) // n_most))
         return np.arange(step // 2 if len(self) > step else 0, len(self), step)
 
+    def thinned_by_label(
+        self, inside: np.ndarray, n_most: int
+    ) -> tuple[np.ndarray, tuple[float, float]]:
+        """Return at most `n_most` row numbers in which a rare label is not lost.
+
+        Evenly spaced, unless that left fewer than `n_most` / 32 of one of two labels: then all of
+        the rarer one are kept, `n_most` / 2 at most, and evenly spaced ones of the other.
+
+        Parameters
+        ----------
+        inside : ndarray (n_rows,) bool
+        n_most : int
+
+        Returns
+        -------
+        rows : ndarray (n_kept,) int64
+            Rising.
+        stands_for : (float, float)
+            How many rows outside, and inside, one that was kept stands for.
+        """
+        even = self.thinned(n_most)
+        counts = np.bincount(inside, minlength=2)
+        if len(even) == len(self) or np.bincount(inside[even], minlength=2).min() >= n_most // 32:
+            return even, (1.0, 1.0)
+        rarer = int(counts[1] <= counts[0])
+        places = [np.flatnonzero(inside == label) for label in (rarer, 1 - rarer)]
+        first = places[0][:: max(1, -(-len(places[0]) // (n_most // 2)))]
+        second = places[1][:: max(1, -(-len(places[1]) // (n_most - len(first))))]
+        share = {rarer: counts[rarer] / max(len(first), 1)}
+        share[1 - rarer] = counts[1 - rarer] / len(second)
+        return np.sort(np.concatenate([first, second])), (float(share[0]), float(share[1]))
+
     def part(self, rows: np.ndarray) -> Rows:
         """Return some of the rows (rising row numbers) as rows of their own."""
         counts = np.bincount(self.document_of_row()[rows], minlength=self.n_documents)
@@ -133,3 +165,42 @@ def swap_tracks(
         source = rng.permutation(n_documents)[document]
         track[:] = values[starts[source] + offset % lengths[source]]
     return swapped
+
+
+def swap_places(
+    starts: np.ndarray, inside: np.ndarray, n_swaps: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a rare track is on, and where it is on in each track of :func:`swap_tracks`.
+
+    Parameters
+    ----------
+    starts : ndarray (n_documents + 1,)
+    inside : ndarray (n_rows,) bool
+    n_swaps, seed : int
+
+    Returns
+    -------
+    places : ndarray (n_places,) int64
+        Row numbers, those of the real track first.
+    group_start : ndarray (n_swaps + 2,) int64
+        Where the places of each track begin.
+    """
+    rng = np.random.default_rng(seed)
+    n_documents, lengths = len(starts) - 1, np.diff(starts)
+    offsets = {
+        document: found
+        for document in range(n_documents)
+        if len(found := np.flatnonzero(inside[starts[document] : starts[document + 1]]))
+    }
+    groups = [np.flatnonzero(inside)]
+    for _ in range(n_swaps):
+        target = np.argsort(rng.permutation(n_documents))  # the document that has another's labels
+        parts = [np.zeros(0, np.int64)]
+        for source, found in offsets.items():
+            length = int(lengths[target[source]])
+            rounds = np.arange(0, length, int(lengths[source]))[:, None]
+            places = (rounds + found).ravel()
+            parts.append(places[places < length] + int(starts[target[source]]))
+        groups.append(np.concatenate(parts))
+    sizes = [len(group) for group in groups]
+    return np.concatenate(groups), np.concatenate([[0], np.cumsum(sizes)])

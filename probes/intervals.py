@@ -13,6 +13,13 @@ from probes.auroc import distinct_values
 from probes.documents import draw_documents
 from probes.kernels import resampled_areas
 
+#: From so many positions outside for one inside on, those outside are counted together.
+_RARE = 32
+#: What is said where a concept stands in few documents.
+FEW_TELL = (
+    "the concept is in only {} of {} test documents (or in all but so many): few for an interval"
+)
+
 
 def bootstrap_auroc(
     values: np.ndarray,
@@ -21,6 +28,7 @@ def bootstrap_auroc(
     n_resamples: int = 500,
     seed: int = 0,
     sign: int = 1,
+    stands_for: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return AUROC and average precision of one unit in resamples of whole documents.
 
@@ -32,6 +40,8 @@ def bootstrap_auroc(
     n_resamples, seed : int
     sign : {1, -1}
         -1: score the unit upside down.
+    stands_for : (float, float)
+        How many positions outside, and inside, each of those given stands for.
 
     Returns
     -------
@@ -43,17 +53,70 @@ def bootstrap_auroc(
         keys = keys.astype(np.uint16)  # NumPy sorts those in linear time
     order = np.argsort(keys.max() - keys if sign > 0 else keys, kind="stable")
     n_documents = len(document_start) - 1
-    document = np.repeat(np.arange(n_documents), np.diff(document_start)).astype(np.int32)
+    document = np.repeat(np.arange(n_documents), np.diff(document_start))[order]
+    ties, inside = keys[order], np.asarray(labels, bool)[order]
+    counts = np.array(stands_for, np.float64)[inside.astype(np.int64)]
+    if _RARE * inside.sum() < len(inside):
+        ties, document, inside, counts = _merged(ties, document, inside, counts, n_documents)
     areas, precisions = np.empty(n_resamples), np.empty(n_resamples)
     resampled_areas(
-        keys[order],
-        document[order],
-        np.asarray(labels, bool)[order],
+        ties, document.astype(np.int32), inside,
         draw_documents(n_documents, n_resamples, seed),
-        areas,
-        precisions,
-    )
+        None if (counts == 1).all() else counts, areas, precisions,
+    )  # fmt: skip
     return areas, precisions
+
+
+def _merged(
+    ties: np.ndarray, document: np.ndarray, inside: np.ndarray, counts: np.ndarray, n_documents: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Count together the positions outside of one document between two values that occur inside.
+
+    Neither measure looks at their order, so this changes nothing but the time.
+    """
+    begins = np.concatenate([[0], np.flatnonzero(ties[1:] != ties[:-1]) + 1])
+    with_inside = np.maximum.reduceat(inside, begins)
+    group = 2 * np.cumsum(with_inside) - with_inside  # odd where a value occurs inside
+    sizes = np.diff(np.append(begins, len(ties)))
+    codes = (np.repeat(group, sizes) * n_documents + document) * 2 + inside
+    found, place = np.unique(codes, return_inverse=True)
+    return (
+        found // (2 * n_documents), found // 2 % n_documents, found % 2 == 1,
+        np.bincount(place, counts),
+    )  # fmt: skip
+
+
+def telling_documents(labels: np.ndarray, document_start: np.ndarray) -> int:
+    """Return how many documents an area rests on: with a position inside, or outside if fewer.
+
+    Parameters
+    ----------
+    labels : ndarray (n_positions,) bool
+    document_start : ndarray (n_documents + 1,)
+        No document is empty.
+    """
+    n_inside = np.add.reduceat(np.asarray(labels, np.int64), np.asarray(document_start[:-1]))
+    return int(min((n_inside > 0).sum(), (n_inside < np.diff(document_start)).sum()))
+
+
+def area_intervals(
+    values: np.ndarray,
+    labels: np.ndarray,
+    document_start: np.ndarray,
+    n_resamples: int = 500,
+    seed: int = 0,
+    sign: int = 1,
+    stands_for: tuple[float, float] = (1.0, 1.0),
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return 95 % intervals of AUROC and average precision; see :func:`bootstrap_auroc`.
+
+    A document without the concept says little of it: of 25 documents of which one in ten had the
+    concept, intervals widened for 25 held the truth in 68 of 100 trials. They are widened for the
+    documents that have it (or have anything else, if those are fewer), and unknown if there is one.
+    """
+    resampled = bootstrap_auroc(values, labels, document_start, n_resamples, seed, sign, stands_for)
+    n = telling_documents(labels, document_start)
+    return percentile_interval(resampled[0], n), percentile_interval(resampled[1], n)
 
 
 def bootstrap_correlation(

@@ -53,19 +53,26 @@ def count_keys(keys: np.ndarray, counts: np.ndarray) -> None:
 
 
 @compiled
-def count_keys_by_label(keys: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> None:
-    """Add the number of times each key occurs outside and inside to `counts` (65536, 2)."""
-    for i in range(len(keys)):
-        counts[keys[i], labels[i]] += 1
-
-
-@compiled
 def add_by_pattern(
     keys: np.ndarray, twice_rank: np.ndarray, patterns: np.ndarray, sums: np.ndarray
 ) -> None:
     """Add twice the rank of every position to the sum of its pattern of labels."""
     for i in range(len(keys)):
         sums[patterns[i]] += twice_rank[keys[i]]
+
+
+@compiled
+def add_places(
+    keys: np.ndarray,
+    twice_rank: np.ndarray,
+    places: np.ndarray,
+    starts: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Add twice the rank at the places of each group, which begin at `starts` (n_groups + 1,)."""
+    for group in range(len(sums)):
+        for i in range(starts[group], starts[group + 1]):
+            sums[group] += twice_rank[keys[places[i]]]
 
 
 @compiled
@@ -99,6 +106,7 @@ def resampled_areas(
     document: np.ndarray,
     inside: np.ndarray,
     weights: np.ndarray,
+    counts: np.ndarray | None,
     areas: np.ndarray,
     precisions: np.ndarray,
 ) -> None:
@@ -106,12 +114,15 @@ def resampled_areas(
 
     Positions come in the order from most to least like the concept; `ties` numbers groups of
     equal values, `document` and `inside` are theirs, `weights` is (n_resamples, n_documents).
+    `counts` says how many positions each of them stands for; None: one.
     """
     n = len(document)
     for b in range(weights.shape[0]):
         total_in, total_out = 0.0, 0.0
         for i in range(n):
             w = weights[b, document[i]]
+            if counts is not None:
+                w *= counts[i]
             if inside[i]:
                 total_in += w
             else:
@@ -126,6 +137,8 @@ def resampled_areas(
             here_in, here_out, tie = 0.0, 0.0, ties[i]
             while i < n and ties[i] == tie:
                 w = weights[b, document[i]]
+                if counts is not None:
+                    w *= counts[i]
                 if inside[i]:
                     here_in += w
                 else:

@@ -75,7 +75,8 @@ class ValueCounts:
         centred = values - counts @ values / n
         variance = counts @ centred**2
         label_variance = n_inside * (n - n_inside) / n
-        if variance <= 0 or label_variance <= 0:
+        # The mean of equal values may differ from them by rounding.
+        if len(values) < 2 or variance <= 0 or label_variance <= 0:
             return float("nan")
         return float(self.inside @ centred / np.sqrt(variance * label_variance))
 
@@ -128,6 +129,8 @@ def correlations(values: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     from scipy.stats import rankdata
 
     def pearson(a: np.ndarray, b: np.ndarray) -> float:
+        if not (np.ptp(a) and np.ptp(b)):  # the mean of equal values may differ from them
+            return float("nan")
         a, b = a - a.mean(), b - b.mean()
         scale = np.sqrt((a @ a) * (b @ b))
         return float(a @ b / scale) if scale > 0 else float("nan")

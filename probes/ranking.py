@@ -9,19 +9,17 @@ import numpy as np
 
 from interp.errors import InterpError
 from probes.curve import score_curve
-from probes.documents import ENOUGH_DOCUMENTS, Rows, split_documents, swap_tracks
+from probes.documents import ENOUGH_DOCUMENTS, Rows, split_documents
 from probes.exclusion import Without, names_of
 from probes.findings import Ranking
-from probes.intervals import benjamini_hochberg
+from probes.intervals import FEW_TELL, benjamini_hochberg, telling_documents
 from probes.labels import NO_LABEL
+from probes.null import make_null, p_value
 from probes.reorder import METRICS, reorder
-from probes.scan import Null, Scan, null_weights, scan_units
+from probes.scan import Scan, scan_units
 from probes.sites import choose_sites
 from probes.tracks import Track, load_tracks
 from probes.unit_scores import score_unit
-
-#: Positions on which swapped tracks are scored; the thinner, the wider the null.
-NULL_POSITIONS = 1 << 15
 
 
 def rank(
@@ -186,11 +184,7 @@ def _choose(
         check_halves(track, halves)
     rows = halves[0]
     labels = np.stack([track.values[rows.index] for track in group], axis=1)
-    null = None
-    if n_swaps:
-        thin = rows.thinned(NULL_POSITIONS)
-        swapped = [swap_tracks(rows.starts, column, thin, n_swaps, seed) for column in labels.T]
-        null = Null(thin, [null_weights(track) for track in swapped])
+    null = make_null(rows, labels, n_swaps, seed) if n_swaps else None
     return halves, scan_units(recording, sites, rows, labels, null, n_threads, progress)
 
 
@@ -206,10 +200,11 @@ def _on_test(
 ) -> Ranking:
     selection, test = halves
     null = scan.null_max[number] if len(scan.null_max) else None
+    known = None if null is None else null[np.isfinite(null)]
     scores = []
     for i in order:
         score = float(scan.scores[i, number])
-        p = None if null is None else _p_value(abs(score), null)
+        p = None if null is None else p_value(float(scan.null_scores[i, number]), null)
         site, unit = scan.units[i]
         values = np.asarray(recording.unit(site, unit))[test.index]
         name = f"{site}:{unit}"
@@ -221,20 +216,13 @@ def _on_test(
         n_units=len(scan.units),
         n_selection_documents=selection.n_documents,
         n_documents=test.n_documents,
-        null_95=None if null is None else float(np.quantile(null, 0.95)) + offset,
-        p_value=None if null is None else _p_value(_best(scan, number), null),
+        null_95=float(np.quantile(known, 0.95)) + offset
+        if known is not None and len(known)
+        else None,
+        p_value=None if null is None else scores[0].p_value if scores else 1.0,
         left_out=dict(track.left_out),
         warnings=_warnings(scan, test, track),
     )
-
-
-def _best(scan: Scan, number: int) -> float:
-    known = scan.scores[np.isfinite(scan.scores[:, number]), number]
-    return float(np.abs(known).max()) if len(known) else 0.0
-
-
-def _p_value(score: float, null: np.ndarray) -> float:
-    return (1 + int((null >= score).sum())) / (1 + len(null))
 
 
 def _warnings(scan: Scan, test: Rows, track: Track) -> list[str]:
@@ -244,6 +232,10 @@ def _warnings(scan: Scan, test: Rows, track: Track) -> list[str]:
             f"only {test.n_documents} test documents; with fewer than {ENOUGH_DOCUMENTS} the "
             "interval says little"
         )
+    elif track.is_binary:
+        n_telling = telling_documents(track.values[test.index], test.starts)
+        if n_telling < ENOUGH_DOCUMENTS:
+            warnings.append(FEW_TELL.format(n_telling, test.n_documents))
     n_nan = int(np.isnan(scan.scores[:, 0]).sum())
     if n_nan:
         warnings.append(f"{n_nan} of {len(scan.units)} units hold NaN and were left out")

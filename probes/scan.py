@@ -13,35 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from probes.auroc import N_KEYS, float16_keys, mid_ranks, rank_sums, take_runs, twice_ranks
+from probes.auroc import N_KEYS, float16_keys, rank_sums, take_runs, twice_ranks
 from probes.documents import Rows
 from probes.kernels import add_products, count_keys, count_nan
+from probes.null import Null, null_scores, rank_weights
 from probes.patterns import Patterns
 
 #: Site, first and one-past-last unit.
 Block = tuple[str, int, int]
-#: Scores (n_units, n_tracks), and for each track the largest score in every swap.
-Found = tuple[np.ndarray, list[np.ndarray]]
+#: Scores (n_units, n_tracks), and for each track those of the null and the largest in every swap.
+Found = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]
 #: Units are stored in tiles of 16; reading fewer at once reads tiles again.
 _TILE = 16
 _BLOCK_BYTES = 256 << 20
 _THREADS = 2
-
-
-@dataclass(frozen=True)
-class Null:
-    """Swapped tracks on thinned rows, to be scored together with the real ones.
-
-    Attributes
-    ----------
-    rows : ndarray (n_thin,)
-        Row numbers among the scored rows.
-    tracks : list of ndarray (n_swaps, n_thin) float32
-        For each track: weights that turn centred ranks into the score.
-    """
-
-    rows: np.ndarray
-    tracks: list[np.ndarray]
 
 
 @dataclass
@@ -55,12 +40,15 @@ class Scan:
     scores : ndarray (n_units, n_tracks)
         AUROC minus one half for yes-or-no tracks, Spearman's correlation for numbers; NaN for a
         unit with NaN.
+    null_scores : ndarray (n_units, n_tracks)
+        Absolute scores as the null has them, to be compared with `null_max`; empty without a null.
     null_max : ndarray (n_tracks, n_swaps)
-        Largest absolute score of any unit in each swap; empty without a null.
+        Largest absolute score of any unit in each swap; NaN for a swap with one value only.
     """
 
     units: list[tuple[str, int]]
     scores: np.ndarray
+    null_scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     null_max: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
@@ -90,7 +78,7 @@ def scan_units(
     """
     binary = tracks.dtype == bool
     patterns = Patterns.of(tracks) if binary else None
-    weights = None if binary else _rank_weights(tracks)
+    weights = None if binary else rank_weights(tracks)
 
     def work(block: Block) -> Found:
         site, start, stop = block
@@ -103,15 +91,17 @@ def scan_units(
         # Also NaN at positions that do not count here: the unit will be scored there later.
         has_nan = _has_nan(values)
         scores[has_nan] = np.nan
-        return scores, _null_scores(values, has_nan, rows, null)
+        return scores, [] if null is None else null_scores(values, has_nan, rows, null)
 
     blocks = [(s, a, b) for s in sites for a, b in _unit_blocks(recording[s])]
     found = list(_in_threads(work, blocks, n_threads, progress))
     units = [(site, unit) for site, start, stop in blocks for unit in range(start, stop)]
     scan = Scan(units, np.concatenate([scores for scores, _ in found]))
     if null is not None:
-        columns = zip(*(maxima for _, maxima in found), strict=True)
-        scan.null_max = np.stack([np.max(column, axis=0) for column in columns])
+        blocks_of = list(zip(*(of_tracks for _, of_tracks in found), strict=True))
+        real = [np.concatenate([scores for scores, _ in blocks]) for blocks in blocks_of]
+        scan.null_scores = np.stack(real, axis=1)
+        scan.null_max = np.stack([np.fmax.reduce([best for _, best in b]) for b in blocks_of])
     return scan
 
 
@@ -143,16 +133,6 @@ def _unit_blocks(array: Any) -> Iterator[tuple[int, int]]:
         end = min(tile + _TILE, n_units)
         for start in range(tile, end, width):
             yield start, min(start + width, end)
-
-
-def _rank_weights(tracks: np.ndarray) -> np.ndarray:
-    """Return ranks of each track, centred and of unit length: ranks times them is Spearman."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(tracks, axis=0)
-    ranks -= ranks.mean(axis=0)
-    length = np.sqrt((ranks**2).sum(axis=0))
-    return np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
 
 
 def _rank_correlations(values: np.ndarray, runs: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -187,53 +167,3 @@ def _has_nan(values: np.ndarray) -> np.ndarray:
     n_nan = np.zeros(values.shape[1], np.int64)
     count_nan(values.view(np.uint16), n_nan)
     return n_nan > 0
-
-
-def _null_scores(
-    values: np.ndarray, has_nan: np.ndarray, rows: Rows, null: Null | None
-) -> list[np.ndarray]:
-    """Return for each track the largest absolute score of these units in every swap."""
-    if null is None:
-        return []
-    usable = values[rows.index[null.rows]][:, ~has_nan]
-    if usable.shape[1] == 0:
-        return [np.zeros(len(track)) for track in null.tracks]
-    ranks = np.empty(usable.shape, np.float32)
-    for unit in range(usable.shape[1]):
-        ranks[:, unit] = mid_ranks(usable[:, unit]) - (len(usable) + 1) / 2
-    lengths = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0))
-    found = []
-    for track in null.tracks:
-        scores = np.abs(track @ ranks)
-        if track.shape[0] and _is_correlation(track):
-            scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
-        found.append(scores.max(axis=1))
-    return found
-
-
-def _is_correlation(track: np.ndarray) -> bool:
-    # Weights of a number are centred, those of a yes-or-no track are not negative.
-    return bool(track.min() < 0)
-
-
-def null_weights(swapped: np.ndarray) -> np.ndarray:
-    """Return the weights by which centred ranks give the score of each swapped track.
-
-    Parameters
-    ----------
-    swapped : ndarray (n_swaps, n_thin)
-        bool or floats.
-
-    Returns
-    -------
-    ndarray (n_swaps, n_thin) float32
-        For yes or no: AUROC minus one half. For numbers: Spearman's correlation, once divided by
-        the length of the ranks. A swap with one value only scores 0.
-    """
-    if swapped.dtype == bool:
-        n_inside = swapped.sum(axis=1, keepdims=True).astype(np.float64)
-        pairs = n_inside * (swapped.shape[1] - n_inside)
-        return np.divide(swapped, pairs, out=np.zeros(swapped.shape), where=pairs > 0).astype(
-            np.float32
-        )
-    return np.ascontiguousarray(_rank_weights(swapped.T).T, np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from probes.curve import r_squared
 from probes.documents import draw_documents
-from probes.intervals import bootstrap_auroc, percentile_interval
+from probes.intervals import area_intervals, percentile_interval
 from probes.metrics import ValueCounts, correlations
 
 #: The figure that stands for all others, by kind of label.
@@ -69,8 +69,7 @@ def interval(
     """Return 95 % of the main measure in resamples of whole documents."""
     n_documents = len(document_start) - 1
     if kind == "binary":
-        areas, _ = bootstrap_auroc(prediction, labels, document_start, n_resamples, seed)
-        return percentile_interval(areas, n_documents)
+        return area_intervals(prediction, labels, document_start, n_resamples, seed)[0]
     if kind == "numeric":
         error = (prediction - labels) ** 2
         _, resampled = r_squared(error, labels, document_start, n_resamples, seed)

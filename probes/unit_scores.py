@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.documents import Rows
 from probes.findings import UnitScore
-from probes.intervals import bootstrap_auroc, bootstrap_correlation, percentile_interval
+from probes.intervals import area_intervals, bootstrap_correlation, percentile_interval
 from probes.metrics import ValueCounts, correlations, numeric_information
 from probes.tracks import Track
 
@@ -65,31 +65,26 @@ def _yes_or_no(
 ) -> dict[str, Any]:
     counts = ValueCounts.of(values, inside)
     area = counts.auroc()
-    areas, precisions = _resampled(values, inside, test, n_resamples, seed, sign)
+    # How documents differ decides the width, and thinning leaves every document its share. Of a
+    # rare concept nothing is thinned: the precision rests on each position outside above it.
+    rows, stands_for = test.thinned_by_label(inside, INTERVAL_POSITIONS)
+    if len(rows) == len(test) or stands_for[0] > stands_for[1]:
+        rows, stands_for, starts = np.arange(len(test)), (1.0, 1.0), test.starts
+    else:
+        starts = test.part(rows).starts
+    interval, of_precision = area_intervals(
+        values[rows], inside[rows], starts, n_resamples, seed, sign, stands_for
+    )
     return {
         "auroc": area if sign > 0 else 1 - area,
-        "interval": percentile_interval(areas, test.n_documents),
+        "interval": interval,
         "average_precision": counts.average_precision(sign),
-        "average_precision_interval": percentile_interval(precisions, test.n_documents),
+        "average_precision_interval": of_precision,
         "r": counts.point_biserial(),
         "spearman": counts.spearman(),
         "mutual_information": counts.mutual_information(),
         "base_rate": float(inside.mean()),
     }
-
-
-def _resampled(
-    values: np.ndarray, inside: np.ndarray, test: Rows, n_resamples: int, seed: int, sign: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return AUROC and average precision in resamples, of thinned rows where there are many.
-
-    How documents differ decides the width, and thinning leaves every document its share.
-    """
-    rows = test.thinned(INTERVAL_POSITIONS)
-    if len(rows) == len(test) or not 0 < inside[rows].sum() < len(rows):
-        return bootstrap_auroc(values, inside, test.starts, n_resamples, seed, sign)
-    thin = test.part(rows)
-    return bootstrap_auroc(values[rows], inside[rows], thin.starts, n_resamples, seed, sign)
 
 
 def _number(
