@@ -49,9 +49,13 @@ class HeadScore:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the interval lies above both chance and the fixed-offset baseline."""
+        """Whether the interval lies above both chance and the fixed-offset baseline.
+
+        By more than rounding of the weights to float16 could do.
+        """
         references = [r for r in (self.chance, self.baseline) if r is not None]
-        return self.value is not None and all(self.interval[0] > r for r in references)
+        least = [r * (1 + 2**-10) for r in references]
+        return self.value is not None and bool(least) and self.interval[0] > max(least)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-able dictionary."""

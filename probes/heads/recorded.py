@@ -158,7 +158,8 @@ class RecordedSite:
             read = _Reader(self._recording, self.name, index, visible, order)
             weights = None if self._site.form == "stats" else read
             kept = self._site.mass if self._site.form == "top-p" else 1.0
-            yield DocumentMaps(visible, context, weights, statistics, kept=kept)
+            most = 1.0 if self._site.dtype == "uint8" else None
+            yield DocumentMaps(visible, context, weights, statistics, kept=kept, most=most)
 
     def _context(self, document: Any, key_document: Any) -> Context:
         source = self._source

@@ -51,14 +51,14 @@ class SiteTally:
         self.means = {name: RowMeans(n, heads) for name in self.row_names}
         self.known = {
             name: _Pattern(
-                RowMeans(n, 1),
+                RowMeans(n, heads),
                 Offsets(n) if name in PATTERNS and name not in FIXED_OFFSETS else None,
             )
             for name in self.row_names
         }
         self.own = Offsets(n, heads, HEAD_REACH) if BEST_OFFSET in self.names else None
         self.own_reason: str | None = None
-        self.n_rows = self.n_unseen = self.n_lost = 0
+        self.n_rows = self.n_unseen = self.n_lost = self.n_gained = 0
 
     def add(self, index: int, document: DocumentMaps) -> None:
         """Add all heads of one document, or of a block of its rows."""
@@ -67,10 +67,13 @@ class SiteTally:
             visible, document.context, [n for n in self.row_names if n in PATTERNS]
         )
         eligible = self._add_known(index, visible, targets, document.limits)
+        chance = {name: chance_rows(name, visible, targets) for name in eligible}
         kept = document.statistics or {}
         for name in eligible.keys() & kept.keys():
-            for head, column in enumerate(kept[name][eligible[name]].T):
-                self.means[name].add(index, head, column[np.isfinite(column)])
+            for head, column in enumerate(kept[name].T):
+                self._add_rows(
+                    name, index, head, column, chance[name], eligible[name] & np.isfinite(column)
+                )
         if document.weights is None:
             self._say_what_is_missing(eligible.keys() - kept.keys())
             return
@@ -79,7 +82,7 @@ class SiteTally:
         measured = [name for name in self.row_names if name in eligible and name not in kept]
         for head in range(len(self.site.heads)):
             weights = document.weights(head)
-            self._add_head(index, head, document, weights, measured, eligible, targets)
+            self._add_head(index, head, document, weights, measured, eligible, targets, chance)
 
     def _add_head(
         self,
@@ -90,6 +93,7 @@ class SiteTally:
         measured: Sequence[str],
         eligible: dict[str, np.ndarray],
         targets: dict[str, Targets | NotApplicable],
+        chance: dict[str, np.ndarray],
     ) -> None:
         rows = document.visible
         total = rows.sums(weights)
@@ -97,13 +101,32 @@ class SiteTally:
         self.n_rows += len(total)
         self.n_unseen += int((~seen & (rows.n_visible > 0)).sum())
         self.n_lost += int((seen & (total < document.kept - LOST)).sum())
+        if document.most is not None:
+            gained = seen & (total > document.most + LOST)
+            self.n_gained += int(gained.sum())
+            seen &= ~gained
+            scale = np.where(seen, 1 / np.maximum(total, document.most), 0.0)
+            weights = weights * scale[rows.row]
         for name, found in measure_rows(measured, rows, weights, targets).items():
-            self.means[name].add(index, head, found[eligible[name] & seen])
+            self._add_rows(name, index, head, found, chance[name], eligible[name] & seen)
         if self.own is not None and rows.same_stream:
             kept = np.isfinite(weights)
             if BEST_OFFSET in document.limits:
                 kept &= document.limits[BEST_OFFSET][rows.row]
             self.own.add(index, head, rows.offset[kept], weights[kept])
+
+    def _add_rows(
+        self,
+        name: str,
+        index: int,
+        head: int,
+        found: np.ndarray,
+        chance: np.ndarray,
+        counted: np.ndarray,
+    ) -> None:
+        """Add a measure of some rows, and what equal weights would reach on the same ones."""
+        self.means[name].add(index, head, found[counted])
+        self.known[name].chance.add(index, head, chance[counted])
 
     def _add_known(
         self,
@@ -123,7 +146,6 @@ class SiteTally:
             if name in limits:
                 eligible = eligible & limits[name]
             usable[name] = eligible
-            known.chance.add(index, 0, chance_rows(name, visible, targets)[eligible])
             found = targets.get(name)
             if known.offsets is not None and isinstance(found, Targets) and visible.same_stream:
                 counted = eligible[found.rows]
@@ -137,12 +159,9 @@ class SiteTally:
         if not visible.same_stream:
             self.own_reason = "queries and keys are positions of different streams"
             return
-        offset = np.arange(-HEAD_REACH, HEAD_REACH + 1)
         chosen = slice(None) if limit is None else limit
         first, stop = (visible.key_range - visible.query[:, None])[chosen].T
-        reached = np.searchsorted(np.sort(first), offset, side="right")
-        left = np.searchsorted(np.sort(stop), offset, side="right")
-        self.own.add_rows(index, len(first), reached - left)
+        self.own.add_visible(index, first, stop)
 
     def _say_what_is_missing(self, names: Iterable[str]) -> None:
         self.own_reason = "only statistics were recorded"
@@ -159,7 +178,7 @@ class SiteTally:
     def _column(self, name: str, n_resamples: int, seed: int) -> list[HeadScore]:
         means, known = self.means[name], self.known[name]
         values, intervals = means.mean(), means.intervals(n_resamples, seed)
-        chance = float(known.chance.mean()[0])
+        chance = known.chance.mean()
         baseline = known.offsets.baseline() if known.offsets is not None else None
         found = []
         for h, head in enumerate(self.site.heads):
@@ -171,7 +190,7 @@ class SiteTally:
             n_documents = int((means.counts[:, h] > 0).sum())
             score = HeadScore(
                 head, name, float(values[h]), intervals[h],
-                chance, reached, offset, n_rows, n_documents,
+                float(chance[h]), reached, offset, n_rows, n_documents,
             )  # fmt: skip
             found.append(score)
         return found
@@ -184,10 +203,10 @@ class SiteTally:
             return [HeadScore(head, BEST_OFFSET, None, reason=reason) for head in self.site.heads]
         means = RowMeans(*at.shape)
         means.sums, means.counts = at, np.broadcast_to(seen, at.shape).astype(float)
-        intervals = means.intervals(n_resamples, seed)
+        intervals, equal = means.intervals(n_resamples, seed), self.own.equal_weights(offsets)
         return [
             HeadScore(
-                head, BEST_OFFSET, float(means.mean()[h]), intervals[h],
+                head, BEST_OFFSET, float(means.mean()[h]), intervals[h], float(equal[h]),
                 offset=most_frequent(offsets[:, h]), n_rows=int(means.counts[:, h].sum()),
                 n_documents=self.site.n_documents,
             )
@@ -211,6 +230,12 @@ class SiteTally:
             found.append(
                 f"{self.site.name}: {self.n_lost:,} of {self.n_rows:,} rows lost more than "
                 f"{LOST:.0%} of their weight in storage; everything but confidence is too low there"
+            )
+        if self.n_gained:
+            found.append(
+                f"{self.site.name}: the weights of {self.n_gained:,} of {self.n_rows:,} rows are "
+                f"more than {LOST:.0%} too large, rounded up in storage, and are left out; take "
+                "float16 for such documents"
             )
         if self.site.note:
             found.append(self.site.note)

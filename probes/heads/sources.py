@@ -33,6 +33,9 @@ class DocumentMaps:
         For some measures, the only rows that count.
     kept : float
         What each row's weights sum to at least.
+    most : float or None
+        What they sum to at most, if rounding may have made more of them: such a row is scaled
+        down, or left out if it is far from it.
     """
 
     visible: MapRows
@@ -41,6 +44,7 @@ class DocumentMaps:
     statistics: Mapping[str, np.ndarray] | None = None
     limits: Mapping[str, np.ndarray] = field(default_factory=dict)
     kept: float = 1.0
+    most: float | None = None
 
 
 class SiteMaps(Protocol):

@@ -67,6 +67,32 @@ class Offsets:
         self.sums = np.zeros((self.n_groups, n_heads, 2 * reach + 1))
         self.counts = np.zeros((self.n_groups, 2 * reach + 1))
         self.rows = np.zeros(self.n_groups)
+        self.equal = np.zeros((self.n_groups, 2 * reach + 1))
+
+    def add_visible(self, document: int, first: np.ndarray, stop: np.ndarray) -> None:
+        """Count the rows that can see each offset, and what equal weights would have there.
+
+        Parameters
+        ----------
+        document : int
+        first, stop : ndarray (n_rows,)
+            Offsets of the keys that each row sees.
+        """
+        size = 2 * self.reach + 1
+        ends = [np.clip(end + self.reach, 0, size) for end in (first, stop)]
+        found = []
+        for weights in (np.ones(len(first)), 1 / np.maximum(stop - first, 1)):
+            begun, ended = (np.bincount(end, weights, minlength=size + 1) for end in ends)
+            found.append(np.cumsum(begun - ended)[:size])
+        self.add_rows(document, len(first), np.rint(found[0]))
+        self.equal[document % self.n_groups] += found[1]
+
+    def equal_weights(self, offsets: np.ndarray) -> np.ndarray:
+        """Return what equal weights have at the offsets of :meth:`best`, (n_heads,)."""
+        used = self.rows > 0
+        at = np.take_along_axis(self.equal[used], offsets + self.reach, axis=1)
+        seen = np.take_along_axis(self.counts[used], offsets + self.reach, axis=1)
+        return _ratio(at.sum(0), seen.sum(0))
 
     def add_rows(self, document: int, n_rows: int, per_offset: np.ndarray | None = None) -> None:
         """Count rows, in all or those that can see each offset (2 reach + 1,)."""

@@ -111,6 +111,17 @@ def test_uint8_is_near_and_tells_of_rows_it_lost(tmp_path):
     assert found.value == pytest.approx(whole.value, abs=0.01)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_a_head_with_equal_weights_never_stands_out(tmp_path, dtype):
+    """In uint8 1/300 rounds up to 1/255, and rows sum to 1.18: no row is more than uniform."""
+    tokens = [RNG.integers(0, 12, 300) for _ in range(3)]
+    flat = {"h.0/attention": [uniform(causal(300), 300)[None].astype("f4") for _ in tokens]}
+    table = _table(write_heads(tmp_path / "run.h5", flat, tokens, dtype=dtype))
+    assert not [score.metric for score in table.scores if score.stands_out]
+    assert table.score("h.0/attention:0", "relative_entropy").value <= 1 + 1e-6
+    assert any("rounded up in storage" in w for w in table.warnings) == (dtype == "uint8")
+
+
 def test_separators_are_named_or_looked_for(paths):
     table = _table(paths["full"], separators=["w3 "])
     assert table.score("h.0/attention:1", "separator").n_rows > 0

@@ -208,3 +208,16 @@ def test_every_measure_equals_its_definition(n, width, n_tokens, seed):
             assert score.value == pytest.approx(np.mean(masses)), name
             assert score.chance == pytest.approx(np.mean(chances)), name
     assert set(table.metrics) == set(ALL_METRICS)
+
+
+def test_equal_weights_are_of_the_rows_that_the_value_is_of():
+    """A row that sees nothing is left out of the value, and of what it is compared with."""
+    n = 12
+    flat = uniform(causal(n), n)
+    flat[4:9] = 0
+    tokens = np.arange(n) % 3
+    table = score_heads(ArrayMaps({"a/attention": [flat[None]] * 3}, [tokens] * 3))
+    for metric in ("entropy", "confidence", "distance", "previous", "duplicate", "induction"):
+        score = table.score("a/attention:0", metric)
+        assert score.value == pytest.approx(score.chance, abs=1e-12), metric
+        assert not score.stands_out
