@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,6 +28,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+
+from benchmarks.memory import peak_bytes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -189,19 +189,7 @@ def times(rounds: int) -> dict[str, list[float]]:
     return spent
 
 
-def own_peak_bytes() -> int:
-    """Return the peak memory of this process."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # The peak in resource usage begins with that of the parent process.
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def peak_bytes(kind: str) -> int:
+def peak_of(kind: str) -> int:
     """Return the peak memory of a process of its own that does one run."""
     command = [sys.executable, "-m", "benchmarks.attention", "--one", kind]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -213,7 +201,7 @@ def peaks_of(rounds: int) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {kind: [] for kind in PEAKS}
     for _ in range(rounds):
         for kind, peaks in found.items():
-            peaks.append(peak_bytes(kind))
+            peaks.append(peak_of(kind))
     return found
 
 
@@ -274,9 +262,9 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--one", "disk"]:
         with tempfile.TemporaryDirectory() as folder:
             to_disk(TokenAdapter(build("sdpa")), texts(2), Path(folder) / "run.h5")
-        print(own_peak_bytes())
+        print(peak_bytes())
     elif "--one" in sys.argv:
         maps = runner(sys.argv[-1])()
-        print(own_peak_bytes())
+        print(peak_bytes())
     else:
         print(json.dumps(run("--quick" in sys.argv), indent=2))

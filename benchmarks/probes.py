@@ -9,7 +9,6 @@ python -m benchmarks.probes [--quick]
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.memory import peak_bytes
 
 N_POSITIONS, N_UNITS, N_CONCEPTS = 1_000_000, 512, 10
 BARS = {
@@ -57,12 +58,6 @@ def make_tracks(n_positions: int, n_concepts: int) -> np.ndarray:
     return np.cumsum(changes, axis=0) % 2 == 1
 
 
-def _peak_bytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
-
-
 def run(quick: bool = False) -> list[dict[str, Any]]:
     import interp
     from probes.auroc import compute_auroc
@@ -82,14 +77,14 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
             for block in recording[site].blocks():  # warm
                 block[0, 0]
             rows = Rows.of(recording.streams["text"].document_start, np.arange(200))
-            before = _peak_bytes()
+            before = peak_bytes()
             walls, cpus = [], []
             for _ in range(3):
                 wall, cpu = time.perf_counter(), time.process_time()
                 scan = scan_units(recording, [site], rows, tracks)
                 walls.append(time.perf_counter() - wall)
                 cpus.append(time.process_time() - cpu)
-            peak = _peak_bytes()
+            peak = peak_bytes()
             searches, search_cpus = [], []
             for _ in range(3):
                 wall, cpu = time.perf_counter(), time.process_time()
@@ -117,7 +112,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         {"name": name, "value": value, "bar": bar, "direction": direction, "detail": detail}
         | {"passed": bool(value <= bar if direction == "max" else value >= bar)}
         for (name, (bar, direction)), value, detail in zip(
-            BARS.items(), values, details, strict=False
+            BARS.items(), values, details, strict=True
         )
     ]
 

@@ -9,7 +9,6 @@ this one stands beside it. ``--chunks`` compares chunk shapes, read directly and
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from benchmarks.memory import peak_bytes
 from interp.sites import SiteDescription
 from interp.storage import Recording, RecordingPlan, RecordingWriter, StreamPlan, open_recording
 from interp.storage.matrix import RawMatrix, raw_matrix
@@ -64,7 +64,7 @@ def write(path: Path, n_positions: int) -> dict[str, float]:
     rows = segments(n_positions)
     plan = RecordingPlan([stream], {SITE: site}, segments=rows, provenance={}, schedule={})
     source = values_like_a_model(2048)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = peak_bytes()
     wall, cpu = time.perf_counter(), time.process_time()
     with RecordingWriter.create(path, plan) as writer:
         for i, (start, stop) in enumerate(rows.tolist()):
@@ -75,12 +75,12 @@ def write(path: Path, n_positions: int) -> dict[str, float]:
         writer.commit(len(rows))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         writer.complete()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    grown = peak_bytes() - memory
     n_bytes = n_positions * N_UNITS * 2
     return {
         "mb_per_cpu_s": n_bytes / cpu / 1e6,
         "mb_per_wall_s": n_bytes / wall / 1e6,
-        "memory_mb": grown / (2**20 if sys.platform == "darwin" else 2**10),
+        "memory_mb": grown / 2**20,
         "n_segments": len(rows),
     }
 
