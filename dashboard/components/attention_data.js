@@ -87,8 +87,14 @@
     return (attention && attention.sites.find((/** @type {AttentionSite} */ site) => site.name === name)) || null;
   }
 
-  /** Sites whose maps were recorded, in the model's order: their place in it is the layer's number on the page. */
+  /** Sites whose maps were recorded, in the model's order. */
   const sitesWithMaps = () => (selection.get().attention ? selection.get().attention.sites : []).filter((/** @type {AttentionSite} */ site) => site.form !== 'stats');
+
+  /** The number of a site's layer: its place among those whose heads look from the same stream at the same one. */
+  function layerOf(/** @type {string} */ name) {
+    const own = siteNamed(name);
+    return sitesWithMaps().filter((/** @type {AttentionSite} */ site) => own && site.stream === own.stream && site.keyStream === own.keyStream).findIndex((/** @type {AttentionSite} */ site) => site.name === name);
+  }
 
   /** The head that is shown: a previewed one before the chosen one. @returns {{site: AttentionSite, head: number}|null} */
   function shownHead() {
@@ -284,5 +290,5 @@
     title: 'Attention',
     needs: (/** @type {any} */ about) => (about.nAttention === 0 ? 'This recording holds no attention. If its model computes any, record it with --sites "**/attention".' : ''),
   });
-  interp.attention = { look, sitesWithMaps, short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, graphStream, queryKey, chooseHead, isOpen };
+  interp.attention = { look, layerOf, sitesWithMaps, short, weightColour, METRICS, LOOKS, siteNamed, shownHead, mapOf, layersInSight, graphStream, queryKey, chooseHead, isOpen };
 })();

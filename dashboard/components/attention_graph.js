@@ -69,7 +69,7 @@
       const width = Math.max(this.root.clientWidth - 20, LEFT + found.n * 14);
       this.stepX = Math.min(64, (width - LEFT - 12) / found.n);
       const room = this.root.clientHeight - BOTTOM - TOP - 20;
-      this.stepY = Math.max(30, Math.min(72, room / Math.max(1, levels - 1)));
+      this.stepY = Math.max(30, Math.min(120, room / Math.max(1, levels - 1)));
       const height = TOP + BOTTOM + this.stepY * (levels - 1);
       const context = this.sheet(width, height);
       const style = getComputedStyle(this.root);
@@ -240,7 +240,7 @@
   function SelfAttention() {
     const ref = interp.useCanvasView(GraphView);
     return h(React.Fragment, null, h(GraphTools),
-      h('p', { className: 'attention-note' }, 'Click a token to see what reaches it, an edge to open its head. Lines say where heads look; how much that contributes to the prediction they do not say.'),
+      h('p', { className: 'attention-note' }, 'Click a token to see what reaches it, an edge to open its head. Lines say where heads look, not how much that contributes to the prediction.'),
       h('div', { className: 'graph', ref, tabIndex: 0, role: 'region', 'aria-label': 'Attention graph: left and right choose the target token' }, h('canvas', { role: 'img', 'aria-label': 'Tokens by layers with the attention that reaches the target' })));
   }
 

@@ -54,9 +54,12 @@
   function Looks() {
     const { bare, stretch } = useSelection(['look', 'bare', 'stretch', 'attention']);
     const look = attention.look();
+    const { sites, imageStreams } = selection.get().attention || { sites: [], imageStreams: [] };
+    /** Forms of which the recording has nothing to show; they say what would be needed. */
+    const empty = { patches: !imageStreams.length, query: !sites.some((/** @type {any} */ site) => site.hasVectors) };
     return h('div', { className: 'bar' },
       h('div', { role: 'tablist', className: 'tabs', 'aria-label': 'Form' }, attention.LOOKS.map((/** @type {'matrix'} */ name) => h('button', {
-        key: name, type: 'button', role: 'tab', 'aria-selected': look === name, className: look === name ? 'tab is-on' : 'tab', onClick: () => selection.set({ look: name, hoverCell: null }, { push: true }),
+        key: name, type: 'button', role: 'tab', 'aria-selected': look === name, className: `tab${look === name ? ' is-on' : ''}${empty[/** @type {'query'} */ (name)] ? ' is-empty' : ''}`, onClick: () => selection.set({ look: name, hoverCell: null }, { push: true }),
       }, TITLES[name]))),
       (look === 'matrix' || look === 'lines') && h('button', { type: 'button', className: bare ? 'chip is-on' : 'chip', 'aria-pressed': bare, title: 'The first token of a document and special tokens draw much attention that says little', onClick: () => selection.set({ bare: !bare }, { push: true }) }, 'hide first and special tokens'),
       (look === 'matrix' || look === 'steps') && h(Scale, { stretch, isText: look === 'steps' }));

@@ -13,6 +13,7 @@
     /** @param {HTMLElement} root holds the canvas @param {string[]} keys of the selection that it is drawn from */
     constructor(root, keys) {
       this.root = root;
+      this.revealed = '';
       this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
       /** @type {(() => void)[]} */
       this.stops = [selection.subscribe(keys, () => this.draw())];
@@ -38,6 +39,18 @@
     close() {
       this.stops.forEach((stop) => stop());
       this.left();
+    }
+
+    /**
+     * Scroll to what is chosen when it is another thing than before, and only then.
+     * @param {string} name of it @param {number|null} x of its middle, null: wherever it is @param {number|null} y @param {number} size pixels that are to be in sight around it
+     */
+    reveal(name, x, y, size) {
+      if (this.revealed === name) return;
+      this.revealed = name;
+      const { root } = this;
+      if (y !== null && (y - size / 2 < root.scrollTop || y + size / 2 > root.scrollTop + root.clientHeight)) root.scrollTop = y - root.clientHeight / 2;
+      if (x !== null && (x - size / 2 < root.scrollLeft || x + size / 2 > root.scrollLeft + root.clientWidth)) root.scrollLeft = x - root.clientWidth / 2;
     }
 
     /** Give the canvas a size in CSS pixels. @param {number} width @param {number} height @returns {CanvasRenderingContext2D} that counts in them */

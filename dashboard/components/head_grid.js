@@ -35,12 +35,15 @@
   /** Pixels of all 256 codes. A code is the square root of a weight, and is shown as it is: a thumbnail tells patterns. */
   const codePixels = (/** @type {string} */ theme) => Uint32Array.from({ length: 256 }, (_, code) => toPixel(attention.weightColour(code / 255, theme)));
 
-  /** Which streams each layer's heads read, where that changes from layer to layer: row to words. */
+  /** Which streams a layer's heads read, in words. */
+  function streamsIn(/** @type {string} */ name) {
+    const site = attention.siteNamed(name);
+    return site ? (site.stream === site.keyStream ? `${site.stream} looks at itself` : `${site.stream} looks at ${site.keyStream}`) : '';
+  }
+
+  /** The same where it changes from layer to layer: row to words. */
   function headingsOf(/** @type {string[]} */ sites) {
-    const words = sites.map((name) => {
-      const site = attention.siteNamed(name);
-      return site ? (site.stream === site.keyStream ? `${site.stream} looks at itself` : `${site.stream} looks at ${site.keyStream}`) : '';
-    });
+    const words = sites.map(streamsIn);
     if (new Set(words).size < 2) return new Map();
     return new Map(words.map((text, row) => /** @type {[number, string]} */ ([row, text])).filter(([row, text]) => row === 0 || words[row - 1] !== text));
   }
@@ -63,7 +66,6 @@
     constructor(/** @type {HTMLElement} */ root) {
       super(root, ['headGrid', 'order', 'tint', 'asite', 'head', 'hoverHead', 'theme', 'systemTheme', 'view']);
       /** @type {any} */ this.layout = null;
-      this.inSight = '';
       this.pitch = 1; // pixels from row to row
     }
 
@@ -95,7 +97,8 @@
       this.drawLabels(context, layout, style);
       this.drawFrame(context, asite, head, style.getPropertyValue('--accent'), 2);
       if (hoverHead) this.drawFrame(context, hoverHead.site, hoverHead.head, style.getPropertyValue('--cursor'), 1);
-      this.bringIntoSight(asite, head);
+      const chosen = layout.places.find((/** @type {any} */ p) => p.head.site === asite && p.head.head === head);
+      if (chosen) this.reveal(`${asite}:${head}`, LEFT + (chosen.column + 0.5) * (layout.cell + GAP), this.top(chosen.row) + pitch / 2, pitch + 2 * GAP);
       this.root.dataset.painted = `${headGrid.name}|${order}|${tint}|${headGrid.hasNumbers ? 'numbers' : ''}`;
     }
 
@@ -131,7 +134,7 @@
       context.textBaseline = 'middle';
       context.textAlign = 'right';
       if (layout.sites) {
-        for (let row = 0; row < layout.rows; row++) context.fillText(String(row), LEFT - 6, this.top(row) + layout.cell / 2);
+        for (let row = 0; row < layout.rows; row++) context.fillText(String(attention.layerOf(layout.sites[row])), LEFT - 6, this.top(row) + layout.cell / 2);
         context.textAlign = 'left';
         for (const [row, text] of layout.headings) context.fillText(text, LEFT, this.top(row) - HEADING / 2 - 1);
         context.textAlign = 'center';
@@ -147,17 +150,6 @@
       context.lineWidth = width;
       const [x, y] = [LEFT + place.column * (this.layout.cell + GAP), this.top(place.row)];
       context.strokeRect(x - 1.5, y - 1.5, this.layout.cell + 3, this.layout.cell + 3);
-    }
-
-    /** Scroll to the chosen head when another one is chosen, and only then. */
-    bringIntoSight(/** @type {string} */ site, /** @type {number} */ head) {
-      const name = `${site}:${head}`;
-      if (this.inSight === name) return;
-      this.inSight = name;
-      const place = this.layout.places.find((/** @type {any} */ p) => p.head.site === site && p.head.head === head);
-      if (!place) return;
-      const top = this.top(place.row);
-      if (top < this.root.scrollTop || top + this.pitch > this.root.scrollTop + this.root.clientHeight) this.root.scrollTop = top - this.root.clientHeight / 2;
     }
 
     /** The head under the pointer. */
@@ -202,16 +194,17 @@
     const shown = attention.shownHead();
     if (!shown) return null;
     const row = headGrid && headGrid.heads.find((/** @type {any} */ head) => head.site === shown.site.name && head.head === shown.head);
-    const sites = attention.sitesWithMaps();
-    const layer = sites.findIndex((/** @type {any} */ site) => site.name === shown.site.name);
+    const isOne = new Set(attention.sitesWithMaps().map((/** @type {any} */ site) => streamsIn(site.name))).size < 2;
     // Of what cannot be said of this head, such as the position before between two texts, nothing is shown.
     const measured = attention.METRICS.filter((/** @type {string} */ metric) => !row || row[metric] !== null);
     const numbers = measured.map((/** @type {'self'|'distance'} */ metric) => h('div', { key: metric, title: METRIC_TEXT[metric][1] },
       h('dt', null, METRIC_TEXT[metric][0]), h('dd', null, row ? formatValue(row[metric], metric === 'distance' ? 1 : 2) : '–')));
     return h('div', { className: 'head-card' },
-      h('h2', null, `Layer ${layer}, head ${shown.head}`, h('span', { className: 'quiet head-site', title: shown.site.name }, shown.site.module)),
+      h('h2', null, `Layer ${attention.layerOf(shown.site.name)}, head ${shown.head}`, !isOne && h('span', { className: 'quiet head-streams' }, streamsIn(shown.site.name))),
+      // The end of a module's name tells more than its beginning: that is what is cut.
+      h('p', { className: 'quiet head-site', title: shown.site.name }, h('bdi', null, shown.site.module)),
       h('dl', { className: 'numbers' }, numbers),
-      h('p', { className: 'quiet head-note' }, measured.length ? 'Means over the rows of the window in sight. Distance is in positions, all else lies in 0 to 1.' : 'No row in sight has any weight.'));
+      h('p', { className: 'quiet head-note' }, measured.length ? `Means over the rows of the window in sight, ${measured.includes('distance') ? 'distance in positions, all else in' : 'all in'} 0 to 1.` : 'No row in sight has any weight.'));
   }
 
   function HeadTools() {

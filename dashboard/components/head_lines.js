@@ -12,7 +12,10 @@
   const { edgesByMass } = interp.attentionMath;
 
   const ROW = 18;
-  const COLUMN = 210; // room for tokens on each side
+  const TOP = 30; // middle of the first row
+  const COLUMNS = [72, 210]; // room for tokens on each side, at least and at most
+  const GAP = 420; // between the columns, where there is room
+  const FONT = 13; // pixels
   const MOST = 256; // tokens beyond which a line view tells nothing
   const PLENTY = 64; // tokens beyond which it says that lines are pruned
   /** Twelve colours that stay apart, also for colour-blind readers when neighbours differ in lightness. */
@@ -33,6 +36,7 @@
     constructor(/** @type {HTMLElement} */ root) {
       super(root, KEYS);
       this.width = 0;
+      this.column = COLUMNS[0];
       this.cache = new interp.LruMap(60);
     }
 
@@ -63,14 +67,15 @@
       this.paint(drawn, place, keyPlace);
       const total = drawn.reduce((/** @type {any} */ sum, /** @type {any} */ { edges }) => ({ shown: sum.shown + edges.shown, possible: sum.possible + edges.possible, mass: sum.mass + edges.mass / drawn.length }), { shown: 0, possible: 0, mass: 0 });
       const before = selection.get().edgeCount;
-      if (!before || before.shown !== total.shown || before.possible !== total.possible) selection.set({ edgeCount: total });
+      if (!before || ['shown', 'possible', 'mass'].some((name) => before[name] !== total[/** @type {'mass'} */ (name)])) selection.set({ edgeCount: total });
       this.root.dataset.painted = `${shown.site.name}:${heads.join(',')}|${total.shown}`;
     }
 
     paint(/** @type {any[]} */ drawn, /** @type {any} */ place, /** @type {any} */ keyPlace) {
       const rows = Math.max(place.tokens.length, keyPlace.tokens.length);
-      const width = Math.max(2 * COLUMN + 120, Math.min(900, this.root.clientWidth - 16));
-      const height = rows * ROW + 30;
+      this.column = this.room([...place.tokens, ...keyPlace.tokens]);
+      const width = Math.max(2 * this.column + 120, Math.min(2 * this.column + GAP, this.root.clientWidth - 16));
+      const height = rows * ROW + TOP;
       const context = this.sheet(width, height);
       this.width = width;
       const focus = this.focus();
@@ -79,6 +84,21 @@
       for (const { head, edges } of drawn) this.strokes(context, head, edges, focus);
       context.globalAlpha = 1;
       this.words(context, place, keyPlace, focus);
+      const { query, key } = attention.pinned();
+      const row = query >= 0 ? query : key;
+      this.reveal(`${query}|${key}`, null, row < 0 ? null : TOP + row * ROW, ROW);
+    }
+
+    /** Pixels that the tokens of a side need. */
+    room(/** @type {string[]} */ tokens) {
+      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+      context.font = `700 ${FONT}px ${getComputedStyle(this.root).getPropertyValue('--mono')}`;
+      const widest = Math.max(0, ...[...new Set(tokens)].map((token) => context.measureText(this.label(token)).width));
+      return Math.round(Math.max(COLUMNS[0], Math.min(COLUMNS[1], widest + 24)));
+    }
+
+    label(/** @type {string} */ token) {
+      return attention.short(token).slice(0, 26);
     }
 
     /** The token whose lines alone are shown: under the pointer, else pinned. */
@@ -91,19 +111,23 @@
 
     strokes(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ head, /** @type {any} */ edges, /** @type {any} */ focus) {
       context.strokeStyle = colourOfHead(head);
-      const [left, right] = [COLUMN, this.width - COLUMN];
+      const [left, right] = [this.column, this.width - this.column];
       const one = focus.query !== null || focus.key !== null;
+      const isDrawn = (/** @type {number} */ i) => !one || edges.query[i] === focus.query || edges.key[i] === focus.key;
+      // Beside one token's lines nothing else is drawn: its strongest is drawn in full.
+      const drawn = one ? Array.from({ length: edges.shown }, (_, i) => (isDrawn(i) ? edges.weight[i] : 0)) : [1];
+      const largest = Math.max(1e-9, ...drawn);
       // Opacity in sixteen steps: one path each, instead of one per line.
       const steps = Array.from({ length: 17 }, () => new Path2D());
       for (let i = 0; i < edges.shown; i++) {
-        if (one && edges.query[i] !== focus.query && edges.key[i] !== focus.key) continue;
-        const path = steps[Math.ceil(16 * Math.min(1, edges.weight[i]))];
-        const [from, to] = [30 + edges.query[i] * ROW, 30 + edges.key[i] * ROW];
+        if (!isDrawn(i)) continue;
+        const path = steps[Math.ceil(16 * Math.min(1, edges.weight[i] / largest))];
+        const [from, to] = [TOP + edges.query[i] * ROW, TOP + edges.key[i] * ROW];
         path.moveTo(left, from);
         path.bezierCurveTo(left + 60, from, right - 60, to, right, to);
       }
       steps.forEach((path, step) => {
-        context.globalAlpha = step === 0 ? 0 : Math.max(0.06, step / 16) * (one ? 1 : 0.75);
+        context.globalAlpha = step === 0 ? 0 : one ? Math.max(0.15, step / 16) : 0.75 * Math.max(0.06, step / 16);
         context.stroke(path);
       });
     }
@@ -118,8 +142,8 @@
           if (isQuery ? edges.query[e] !== focus.query : edges.key[e] !== focus.key) continue;
           context.globalAlpha = 0.05 + 0.4 * Math.min(1, edges.weight[e]);
           const row = isQuery ? edges.key[e] : edges.query[e];
-          const band = (COLUMN - 14) / drawn.length;
-          context.fillRect((isQuery ? this.width - COLUMN + 4 : 4) + i * band, 22 + row * ROW, band, ROW - 2);
+          const band = (this.column - 14) / drawn.length;
+          context.fillRect((isQuery ? this.width - this.column + 4 : 4) + i * band, TOP - 8 + row * ROW, band, ROW - 2);
         }
       });
       context.globalAlpha = 1;
@@ -131,32 +155,32 @@
       context.fillStyle = style.getPropertyValue('--quiet');
       context.font = `11px ${style.fontFamily}`;
       context.textAlign = 'right';
-      context.fillText('query', COLUMN - 8, 9);
+      context.fillText('query', this.column - 8, 9);
       context.textAlign = 'left';
-      context.fillText('key', this.width - COLUMN + 8, 9);
+      context.fillText('key', this.width - this.column + 8, 9);
       const { bare } = selection.get();
       const column = (/** @type {any} */ where, /** @type {number|null} */ marked, /** @type {number} */ x, /** @type {CanvasTextAlign} */ align) => {
         context.textAlign = align;
         where.tokens.forEach((/** @type {string} */ token, /** @type {number} */ i) => {
           context.globalAlpha = interp.isHiddenToken(where, i, bare) ? 0.35 : 1;
-          context.font = `${i === marked ? '700 ' : ''}13px ${style.getPropertyValue('--mono')}`;
+          context.font = `${i === marked ? '700 ' : ''}${FONT}px ${style.getPropertyValue('--mono')}`;
           context.fillStyle = style.getPropertyValue(i === marked ? '--accent' : '--text');
-          context.fillText(attention.short(token).slice(0, 26), x, 30 + i * ROW, COLUMN - 16);
+          context.fillText(this.label(token), x, TOP + i * ROW, this.column - 16);
         });
         context.globalAlpha = 1;
       };
-      column(place, focus.query, COLUMN - 8, 'right');
-      column(keyPlace, focus.key, this.width - COLUMN + 8, 'left');
+      column(place, focus.query, this.column - 8, 'right');
+      column(keyPlace, focus.key, this.width - this.column + 8, 'left');
     }
 
     under(/** @type {MouseEvent} */ event) {
       const { place, keyPlace } = selection.get();
       if (!place || !this.width) return null;
       const box = this.canvas.getBoundingClientRect();
-      const row = Math.floor((event.clientY - box.top - 30 + ROW / 2) / ROW);
+      const row = Math.floor((event.clientY - box.top - TOP + ROW / 2) / ROW);
       const [x] = [event.clientX - box.left];
-      if (x < COLUMN && row >= 0 && row < place.tokens.length) return { query: row, key: null, weight: null };
-      if (x > this.width - COLUMN && row >= 0 && row < keyPlace.tokens.length) return { query: null, key: row, weight: null };
+      if (x < this.column && row >= 0 && row < place.tokens.length) return { query: row, key: null, weight: null };
+      if (x > this.width - this.column && row >= 0 && row < keyPlace.tokens.length) return { query: null, key: row, weight: null };
       return null;
     }
 

@@ -8,8 +8,10 @@
   const { selection, attention } = interp;
   const { toPixel } = interp.colour;
 
-  const LABELS = 92; // room for tokens on each axis
+  const LABELS = { across: [78, 124], above: [54, 124] }; // room for tokens on each axis, at least and at most
+  const MARGIN = 16;
   const LARGEST = 40; // pixels of a cell where a document is short
+  const STRETCHED = 4; // how much longer than wide a cell may be where two texts differ in length
   const SMALLEST_TEXT = 9; // pixels between tokens below which only some are named
   const KEYS = ['mapCount', 'place', 'keyPlace', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'stretch', 'pos', 'key', 'bare', 'view'];
 
@@ -18,10 +20,14 @@
     return bare && ((place.start + index === 0) || place.special.includes(index));
   }
 
+  const label = (/** @type {string} */ token) => attention.short(token).slice(0, 13);
+
   class MatrixView extends interp.CanvasView {
     constructor(/** @type {HTMLElement} */ root) {
       super(root, KEYS);
-      this.cell = 1; // CSS pixels
+      // All in CSS pixels: a cell's sides, and where the first one begins.
+      this.wide = this.high = 1;
+      this.originX = this.originY = 0;
       /** @type {any} */ this.map = null;
       this.overlay = /** @type {HTMLElement} */ (root.querySelector('.matrix-overlay'));
       this.stops.push(selection.subscribe(['hoverCell', 'hoverPos'], () => this.drawCursor()));
@@ -34,23 +40,51 @@
       const map = attention.mapOf(shown.site, shown.head);
       if (!map) return; // what stands there stays until the new one has come
       this.map = map;
-      const room = Math.min((this.root.clientWidth - LABELS - 16) / map.keys, (this.root.clientHeight - LABELS - 16) / map.queries);
-      this.cell = Math.max(1, Math.min(LARGEST, room > 1 ? Math.floor(room) : 1));
+      this.arrange(map, place.tokens, keyPlace.tokens);
       this.paint(map, place, keyPlace);
       this.drawCursor();
+      const { query, key } = attention.pinned();
+      this.reveal(`${query}|${key}`, key < 0 ? null : this.originX + (key + 0.5) * this.wide, query < 0 ? null : this.originY + (query + 0.5) * this.high, Math.min(this.wide, this.high));
       this.root.dataset.painted = `${shown.site.name}:${shown.head}|${map.queries}x${map.keys}`;
+    }
+
+    /** Choose the cells' sides and the room for tokens. */
+    arrange(/** @type {any} */ map, /** @type {string[]} */ queries, /** @type {string[]} */ keys) {
+      const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+      const place = (/** @type {string[]} */ tokens, /** @type {number[]} */ [least, most]) => {
+        const widest = Math.max(0, ...[...new Set(tokens)].map((token) => context.measureText(label(token)).width));
+        return Math.round(Math.max(least, Math.min(most, widest + 12)));
+      };
+      const side = (/** @type {number} */ room, /** @type {number} */ n) => Math.max(1, Math.min(LARGEST, Math.floor(room / n)));
+      // What tokens need depends on how large they are written, which depends on the cells.
+      context.font = this.font(13);
+      for (let round = 0; round < 2; round++) {
+        this.originX = place(queries, LABELS.across);
+        this.originY = place(keys, LABELS.above);
+        this.wide = side(this.root.clientWidth - this.originX - MARGIN, map.keys);
+        this.high = side(this.root.clientHeight - this.originY - MARGIN, map.queries);
+        if (map.keys === map.queries) this.wide = this.high = Math.min(this.wide, this.high);
+        this.wide = Math.min(this.wide, STRETCHED * this.high);
+        this.high = Math.min(this.high, STRETCHED * this.wide);
+        context.font = this.font(this.wide);
+      }
+    }
+
+    /** The font of tokens beside cells of a size. */
+    font(/** @type {number} */ cell) {
+      return `${Math.max(9, Math.min(13, cell - 1))}px ${getComputedStyle(this.root).getPropertyValue('--mono')}`;
     }
 
     paint(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace) {
       const { bare, stretch } = selection.get();
       const theme = selection.theme();
-      const [width, height] = [LABELS + map.keys * this.cell, LABELS + map.queries * this.cell];
+      const [width, height] = [this.originX + map.keys * this.wide, this.originY + map.queries * this.high];
       const context = this.sheet(width, height);
       const picture = new OffscreenCanvas(map.keys, map.queries);
       const inside = /** @type {OffscreenCanvasRenderingContext2D} */ (picture.getContext('2d'));
       inside.putImageData(this.image(map, place, keyPlace, bare, stretch, theme, inside), 0, 0);
       context.imageSmoothingEnabled = false;
-      context.drawImage(picture, LABELS, LABELS, map.keys * this.cell, map.queries * this.cell);
+      context.drawImage(picture, this.originX, this.originY, map.keys * this.wide, map.queries * this.high);
       this.labels(context, place.tokens, keyPlace.tokens, map);
     }
 
@@ -69,36 +103,38 @@
 
     labels(/** @type {CanvasRenderingContext2D} */ context, /** @type {string[]} */ queries, /** @type {string[]} */ keys, /** @type {any} */ map) {
       const style = getComputedStyle(this.root);
-      const size = Math.max(9, Math.min(13, this.cell - 1));
-      context.font = `${size}px ${style.getPropertyValue('--mono')}`;
+      const { originX: left, originY: top, wide, high } = this;
       context.fillStyle = style.getPropertyValue('--text');
       context.textBaseline = 'middle';
-      const every = Math.max(1, Math.ceil(SMALLEST_TEXT / this.cell));
-      const short = (/** @type {string} */ token) => attention.short(token).slice(0, 13);
+      const every = (/** @type {number} */ side) => Math.max(1, Math.ceil(SMALLEST_TEXT / side));
+      const [everyQuery, everyKey] = [every(high), every(wide)];
+      context.font = this.font(high);
       context.textAlign = 'right';
-      for (let q = 0; q < map.queries; q += every) context.fillText(short(queries[q]), LABELS - 5, LABELS + (q + 0.5) * this.cell, LABELS - 8);
+      for (let q = 0; q < map.queries; q += everyQuery) context.fillText(label(queries[q]), left - 5, top + (q + 0.5) * high, left - 8);
+      context.font = this.font(wide);
       context.textAlign = 'left';
-      for (let k = 0; k < map.keys; k += every) {
+      for (let k = 0; k < map.keys; k += everyKey) {
         context.save();
-        context.translate(LABELS + (k + 0.5) * this.cell, LABELS - 5);
+        context.translate(left + (k + 0.5) * wide, top - 5);
         context.rotate(-Math.PI / 2);
-        context.fillText(short(keys[k]), 0, 0, LABELS - 8);
+        context.fillText(label(keys[k]), 0, 0, top - 8);
         context.restore();
       }
       context.fillStyle = style.getPropertyValue('--quiet');
       context.font = `11px ${style.fontFamily}`;
-      context.textAlign = 'left';
-      if (every > 1) context.fillText(`1 in ${every} named`, 2, LABELS - 46);
-      context.fillText('key →', 34, LABELS - 28);
-      context.fillText('query ↓', 34, LABELS - 12);
+      context.textAlign = 'right';
+      const named = Math.max(everyQuery, everyKey);
+      if (named > 1) context.fillText(`1 in ${named} named`, left - 5, top - 44);
+      context.fillText('key →', left - 5, top - 28);
+      context.fillText('query ↓', left - 5, top - 12);
     }
 
     /** Query, key and weight under the pointer, as indices of the window. */
     under(/** @type {MouseEvent} */ event) {
       if (!this.map) return null;
       const box = this.canvas.getBoundingClientRect();
-      const key = Math.floor((event.clientX - box.left - LABELS) / this.cell);
-      const query = Math.floor((event.clientY - box.top - LABELS) / this.cell);
+      const key = Math.floor((event.clientX - box.left - this.originX) / this.wide);
+      const query = Math.floor((event.clientY - box.top - this.originY) / this.high);
       const isKey = key >= 0 && key < this.map.keys, isQuery = query >= 0 && query < this.map.queries;
       if (!isQuery && !isKey) return null;
       return { query: isQuery ? query : null, key: isKey ? key : null, weight: isKey && isQuery ? this.map.weights[query * this.map.keys + key] : null };
@@ -125,11 +161,10 @@
       if (!place || !keyPlace || !this.map) return;
       /** @type {any[][]} */
       const boxes = [];
-      const { cell } = this;
+      const { originX: left, originY: top, wide, high } = this;
       const band = (/** @type {number|null} */ index, /** @type {boolean} */ isQuery, /** @type {string} */ name) => {
         if (index === null || index < 0 || index >= (isQuery ? this.map.queries : this.map.keys)) return;
-        const along = LABELS + index * cell;
-        boxes.push(isQuery ? [0, along, LABELS + this.map.keys * cell, cell, name] : [along, 0, cell, LABELS + this.map.queries * cell, name]);
+        boxes.push(isQuery ? [0, top + index * high, left + this.map.keys * wide, high, name] : [left + index * wide, 0, wide, top + this.map.queries * high, name]);
       };
       const pinned = attention.pinned();
       band(pinned.query, true, 'matrix-pin');

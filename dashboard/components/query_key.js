@@ -28,9 +28,10 @@
       h('canvas', { ref, role: 'img', 'aria-label': `${name}: ${values.length} numbers`, title: values.map((value) => value.toFixed(3)).join('  ') }), h('span', { className: 'quiet' }, note));
   }
 
-  function Row(/** @type {any} */ { token, isChosen, score, weight, onClick }) {
+  function Row(/** @type {any} */ { token, at, isChosen, score, weight, onClick }) {
     return h('tr', { className: isChosen ? 'is-chosen' : '', onClick },
       h('td', null, h('button', { type: 'button', className: 'link step-token', onClick }, interp.visible(token))),
+      h('td', { className: 'number' }, at.toLocaleString('en')),
       h('td', { className: 'number' }, formatValue(score, 2)),
       h('td', null, h('span', { className: 'loss-bar', style: { '--share': `${(100 * weight).toFixed(1)}%` } }, weight.toFixed(3))));
   }
@@ -54,8 +55,8 @@
       h('section', null, h('h3', null, '2 · add them up, and scale by √d'),
         h('p', { className: 'step-sum' }, h('b', null, `q · k = ${formatValue(steps.dot[key], 3)}`), `, times 1/√${steps.query.length} = ${formatValue(steps.scale, 4)} gives the score `, h('b', { 'data-score': steps.score[key] }, formatValue(steps.score[key], 3)))),
       h('section', null, h('h3', null, '3 · softmax over all keys in sight'),
-        h('table', { className: 'table steps-table' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'key'), h('th', { scope: 'col', className: 'number' }, 'score'), h('th', { scope: 'col' }, 'weight'))),
-          h('tbody', null, listed.map((/** @type {number[]} */ [w, k]) => h(Row, { key: k, token: keyPlace.tokens[k], isChosen: k === key, score: steps.score[k], weight: w, onClick: () => choose(k) })))),
+        h('table', { className: 'table steps-table' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'key'), h('th', { scope: 'col', className: 'number' }, 'position'), h('th', { scope: 'col', className: 'number' }, 'score'), h('th', { scope: 'col' }, 'weight'))),
+          h('tbody', null, listed.map((/** @type {number[]} */ [w, k]) => h(Row, { key: k, token: keyPlace.tokens[k], at: keyPlace.start + k, isChosen: k === key, score: steps.score[k], weight: w, onClick: () => choose(k) })))),
         h('p', { className: 'quiet' }, order.length > SHOWN ? `${order.length - SHOWN} more keys share ${(100 * rest).toFixed(1)} %. ` : '',
           steps.error < 0.005 ? `Softmax of these scores equals the recorded weights (largest difference ${steps.error.toExponential(1)}).`
             : `Softmax of these scores differs from the recorded weights by up to ${steps.error.toFixed(3)}: this model adds something to its scores (a position bias, a cap, another scale) that is not shown here, or the document was read in windows and these keys come from another one.`)));

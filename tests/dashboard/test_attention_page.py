@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.attention_source import LAYERS, WORDS, attention_source, image_source, maps
+from dashboard.sources.attention import AttentionMemorySource
+from tests.dashboard.attention_source import (
+    LAYERS,
+    WORDS,
+    attention_source,
+    even,
+    image_source,
+    maps,
+)
 from tests.dashboard.conftest import painted, served, until
 
 #: The centre of a matrix's cell as the page draws it, its colour, and the canvas's place.
-CELL = """([query, key, queries, keys]) => {
+CELL = """([query, key]) => {
   const canvas = document.querySelector('.matrix canvas');
+  const { originX, originY, wide, high } = document.querySelector('.matrix').controller;
   const box = canvas.getBoundingClientRect();
-  const cell = (box.width - 92) / keys;
-  const x = 92 + (key + 0.5) * cell, y = 92 + (query + 0.5) * cell;
+  const x = originX + (key + 0.5) * wide, y = originY + (query + 0.5) * high;
   const scale = canvas.width / box.width;
   const at = [Math.floor(x * scale), Math.floor(y * scale)];
   const data = canvas.getContext('2d').getImageData(...at, 1, 1).data;
@@ -56,14 +64,14 @@ def test_the_matrix_shows_the_weights(open_heads, layer, head):
     expected = maps(8)[layer][head]
     for query in range(8):
         for key in range(8):
-            found = page.evaluate(CELL, [query, key, 8, 8])["colour"]
+            found = page.evaluate(CELL, [query, key])["colour"]
             assert np.abs(found - colour(expected[query, key])).max() <= 2, (query, key)
 
 
 def test_pointing_reads_a_weight_and_a_click_pins_query_and_key(open_heads):
     page = open_heads(f"asite={LAYERS[0]}&head=0")
     painted(page, ".matrix", "8x8")
-    cell = page.evaluate(CELL, [3, 2, 8, 8])
+    cell = page.evaluate(CELL, [3, 2])
     page.mouse.move(cell["x"], cell["y"])
     assert page.locator(".readout [data-weight]").get_attribute("data-weight") == "0.75"
     assert page.locator(".attention .readout-token").all_inner_texts() == ["·on", "·sat"]
@@ -76,6 +84,48 @@ def test_pointing_reads_a_weight_and_a_click_pins_query_and_key(open_heads):
     page.keyboard.press("a")  # the same position is pinned in the text
     page.wait_for_selector(".coloured-text .cursor-pin")
     assert page.locator(".readout-token").first.inner_text() == "·the"
+
+
+def test_the_matrix_of_short_tokens_fills_the_pane(open_heads):
+    page = open_heads("doc=1&head=0")
+    painted(page, ".matrix", "3x3")
+    assert page.evaluate("document.querySelector('.matrix').controller.wide") == 40
+    page.evaluate("interp.selection.set({doc: 2, tokens: 128})")
+    painted(page, ".matrix", "128x128")
+    matrix, canvas = (page.locator(name).bounding_box() for name in (".matrix", ".matrix canvas"))
+    assert matrix["height"] - canvas["height"] < 128 + 2 * 8  # less than one more pixel a cell
+    assert matrix["y"] <= canvas["y"] and canvas["height"] <= matrix["height"]
+
+
+@pytest.mark.parametrize(("look", "least"), [("matrix", 80), ("lines", 3_000)])
+def test_a_pinned_query_is_brought_into_sight(open_heads, look, least):
+    # Position 211 is number 200 of the long document.
+    page = open_heads("doc=2&tokens=256&head=0&pos=211", look, height=400)
+    painted(page, f".{look}", ":0|")
+    until(page, f"() => document.querySelector('.{look}').scrollTop > {least}")
+    page.evaluate("interp.selection.set({pos: null})")  # letting go moves nothing
+    page.wait_for_timeout(100)
+    assert page.evaluate(f"document.querySelector('.{look}').scrollTop") > least
+
+
+def test_every_head_of_a_small_model_is_seen_on_a_narrow_page(open_heads):
+    page = open_heads(f"asite={LAYERS[1]}&head=1", width=600)
+    painted(page, ".head-grid", "numbers")
+    grid = page.locator(".head-grid")
+    assert grid.evaluate("grid => grid.scrollHeight <= grid.clientHeight")
+    # What a weight is stands below the weights, not at the end of the page.
+    page.evaluate("interp.selection.set({look: 'lines', doc: 2, tokens: 128})")
+    painted(page, ".lines", ":1|")
+    pane, readout = (
+        page.locator(name).bounding_box() for name in (".pane-head", ".pane-head .readout")
+    )
+    assert pane["height"] <= 900 and readout["y"] + readout["height"] <= pane["y"] + pane["height"]
+
+
+def test_forms_that_have_nothing_to_show_look_so(open_heads):
+    page = open_heads()
+    empty = page.locator(".pane-head .tab.is-empty")
+    expect(empty).to_have_text(["Image"])
 
 
 def test_a_thumbnail_previews_and_a_click_locks(open_heads):
@@ -119,6 +169,18 @@ def test_lines_say_how_many_they_are_and_how_much_they_explain(open_heads):
     mass = np.mean([n / t for n, t in zip(needed, range(1, 9), strict=True)])
     badge = page.locator("[data-edges]").inner_text()
     assert badge == f"{sum(needed)} of 36 edges, {round(100 * mass)} % of mass"
+
+
+def test_another_head_with_as_many_lines_says_its_own_mass(open_page):
+    near = np.tri(8, dtype=np.float32) * np.exp(-np.abs(np.subtract.outer(range(8), range(8))))
+    heads = np.stack([even(8), near / near.sum(1, keepdims=True)])
+    source = AttentionMemorySource([("text", "abcdefgh")], {"attn/attention": [heads]})
+    with served(source) as url:
+        page = open_page(f"{url}/?view=attention&look=lines&head=0&mass=0", wait=False)
+        for head in range(2):
+            page.evaluate("head => interp.selection.set({ head })", head)
+            mass = round(100 * float(heads[head].max(1).mean()))
+            expect(page.locator("[data-edges]")).to_have_text(f"8 of 36 edges, {mass} % of mass")
 
 
 def test_a_double_click_isolates_a_head_and_again_shows_all(open_heads):
@@ -192,6 +254,8 @@ def test_the_steps_of_a_score_are_on_real_numbers(open_heads):
     key = np.random.default_rng(1).normal(size=(2, 1, 4)).astype(np.float32)[0, 0]
     assert found == pytest.approx(float(key.sum()) / 2, abs=1e-5)
     expect(page.locator(".steps-table tbody tr")).to_have_count(4)
+    # The same token may stand at several places.
+    expect(page.locator(".steps-table tr.is-chosen td").nth(1)).to_have_text("1")
     assert "equals the recorded weights" in page.locator(".steps").inner_text()
 
 

@@ -86,6 +86,16 @@ def test_choosing_a_head_of_another_stream_keeps_the_document(open_at):
     assert alerts(page) == ""
 
 
+def test_layers_are_counted_apart_for_each_pair_of_streams(open_at):
+    page = open_at("run=far&asite=decoder.1.cross/attention")
+    heading = page.locator(".head-card h2")
+    expect(heading).to_have_text("Layer 1, head 0target looks at source")
+    page.locator(".head-grid").focus()
+    page.keyboard.press("ArrowUp")
+    expect(heading).to_have_text("Layer 1, head 0target looks at itself")
+    expect(page.locator(".head-site")).to_have_text("decoder.1.self")
+
+
 def test_the_window_may_lie_beyond_the_end_of_the_shorter_stream(open_at):
     page = open_at(f"run=pairs&asite={SELF}&tokens=16&from=60")
     painted(page, ".head-grid", "numbers")
