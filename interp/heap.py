@@ -24,7 +24,7 @@ def keep_freed_blocks() -> None:
     """
     import torch
 
-    torch.empty(LARGEST_KEPT, dtype=torch.uint8)
+    torch.empty(LARGEST_KEPT, dtype=torch.uint8, device="cpu")
 
 
 def give_back() -> None:

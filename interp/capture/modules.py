@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import nn
+from torch.nn.modules import module as torch_module
+from torch.nn.modules import rnn as torch_rnn
 
 from interp.sites import INPUT, OUTPUT, SIGNALS, SiteName
 
@@ -93,11 +95,20 @@ def shows_all(module: nn.Module) -> bool:
     """Return whether all that a recurrent layer offers follows from its arguments and output.
 
     No function inside needs to be seen then. Several layers return only the last one's states; a
-    class or a forward of the user's own may return other values.
+    class or a forward of the user's own may return other values, and so may a hook on all modules,
+    which is called ahead of a module's own.
     """
-    if type(module) not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module):
+    kind = type(module)
+    if kind not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module) or hooks_on_all_modules():
         return False
+    if getattr(kind.forward, "__globals__", None) is not vars(torch_rnn):
+        return False  # the forward of torch's class was replaced
     return bool(module.num_layers == 1 and not module.bidirectional)
+
+
+def hooks_on_all_modules() -> bool:
+    """Return whether forward hooks are registered for every module there is."""
+    return bool(torch_module._global_forward_hooks)
 
 
 def unhookable(model: nn.Module) -> dict[nn.Module, str]:

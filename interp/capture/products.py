@@ -50,18 +50,27 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         and rows.dtype == torch.float32
         and rows.device.type == "cpu"
         and torch.backends.mkldnn.enabled
+        and not (torch.is_grad_enabled() and _is_learnt(rows, weight, bias))
         and _has_onednn_linear()
     ):
         return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return F.linear(rows, weight, bias)
 
 
+def _is_learnt(*parts: Tensor | None) -> bool:
+    """Return whether gradients are to reach one of the tensors; the operator has none."""
+    return any(part is not None and part.requires_grad for part in parts)
+
+
 @functools.cache
 def _has_onednn_linear() -> bool:
     """Return whether this torch has the operator, with the arguments that we know."""
-    rows, weight, bias = torch.eye(2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])
+    rows, weight, bias, wanted = (
+        torch.tensor(values, dtype=torch.float32, device="cpu")  # whatever the user's defaults are
+        for values in ([[1, 0], [0, 1]], [[1, 2]], [0.5], [[1.5], [2.5]])
+    )
     try:
         found = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     except (AttributeError, RuntimeError, TypeError):  # NotImplementedError is a RuntimeError
         return False
-    return bool(torch.equal(found, torch.tensor([[1.5], [2.5]])))
+    return bool(torch.equal(found, wanted))

@@ -290,7 +290,7 @@ class _Group:
             cell_gate.copy_(tanh)
 
 
-_MINUS_ONE = torch.tensor(-1.0)
+_MINUS_ONE = torch.tensor(-1.0, dtype=torch.float32, device="cpu")
 
 
 def _by_sigmoid(values: Tensor) -> bool:

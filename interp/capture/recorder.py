@@ -173,7 +173,8 @@ class Recorder:
             return captured.lengths.cpu()
         if captured.values.ndim < 3:
             raise CaptureError(f"{site!r} has no axis of steps; its values are {_shape(captured)}.")
-        return torch.full(captured.values.shape[:1], captured.values.shape[1])
+        n_rows, n_steps = captured.values.shape[:2]
+        return torch.full((n_rows,), n_steps, device="cpu")
 
     def take(self) -> dict[str, Captured]:
         """Return what was recorded since the last `take`, and forget it.
@@ -266,7 +267,7 @@ def _named_modules(names: ModuleNames, patterns: Iterable[str] | str) -> frozens
 
 
 def _as_lengths(lengths: Tensor | None) -> Tensor | None:
-    return None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64).cpu()
+    return None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
 
 
 def _shape(captured: Call) -> str:

@@ -87,6 +87,13 @@ class Call:
         )  # fmt: skip
 
     @property
+    def n_steps(self) -> int:
+        """Steps of the longest sequence."""
+        if self.batch_sizes is not None:
+            return len(self.batch_sizes)
+        return self.data.shape[1 if self.batch_first else 0]
+
+    @property
     def n_directions(self) -> int:
         """1, or 2 when bidirectional."""
         return 2 if self.bidirectional else 1
@@ -326,4 +333,4 @@ def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) ->
     values = derive(rows, states, state, weights, Steps(sizes, reverse), signals)
     if dtype != wide:
         values = {name: part.to(dtype) for name, part in values.items()}
-    return {name: part.view(*shape, -1) for name, part in values.items()}
+    return {name: part.view(*shape, part.shape[-1]) for name, part in values.items()}

@@ -55,7 +55,7 @@ def scan_(
     """
     previous = previous if reverse else previous[: sizes[0]]
     is_narrow = sizes[0] * cells.shape[1] <= _MAX_WIDTH
-    if is_narrow and cells.device.type == "cpu":
+    if is_narrow and cells.device.type == "cpu" and _has_memory(cells):
         from interp.capture.scan_compiled import scan_compiled_
 
         return scan_compiled_(cells, gates, previous, initial, sizes, reverse, largest)
@@ -66,6 +66,15 @@ def scan_(
     last = _scan_(torch.mul(inputs, added, out=cells), forget, previous, initial, sizes, reverse)
     torch.maximum(largest, torch.maximum(cells.amax(0), -cells.amin(0)), out=largest)
     return last
+
+
+def _has_memory(values: Tensor) -> bool:
+    """Return whether a tensor has values; inside `torch.func.grad` it stands for one that has."""
+    try:
+        values.data_ptr()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _scan_(

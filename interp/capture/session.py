@@ -10,11 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.hooks import RemovableHandle
 
 from interp.capture.attention_packed import PackedCall, PackedMaps
+from interp.capture.hooks import Hooks
 from interp.capture.mode import active
-from interp.capture.modules import ModuleNames, is_from_torch, offered_by, shows_all
+from interp.capture.modules import (
+    ModuleNames,
+    hooks_on_all_modules,
+    is_from_torch,
+    offered_by,
+    shows_all,
+)
 from interp.capture.records import Captured, Store, dtype_name
 from interp.capture.steps import unpack
 from interp.capture.wanted import Wanted
@@ -23,22 +29,11 @@ from interp.sites import INPUT, OUTPUT, SiteDescription, SiteName
 
 Preparation = Callable[["Session"], AbstractContextManager[None]]
 _PREPARATIONS: list[Preparation] = []
-Observer = Callable[["Place", tuple[Any, ...], Mapping[str, Any], Any], None]
-_OBSERVERS: list[Observer] = []
 
 
 def prepares(function: Preparation) -> Preparation:
     """Register a context manager that is entered for every session while it is open."""
     _PREPARATIONS.append(function)
-    return function
-
-
-def observes(function: Observer) -> Observer:
-    """Register what records a module of which `shows_all` is true.
-
-    It is called as ``observer(place, args, kwargs, output)`` when the module has returned.
-    """
-    _OBSERVERS.append(function)
     return function
 
 
@@ -128,8 +123,10 @@ class Place:
             description = self._describe(signal, layer, reverse, values, "call", n_heads)
             self.session.store.add_step(description, values.clone() if copy else values)
             return
-        if self.per_step and values.ndim <= 2:
-            self.record_step(signal, values, copy)
+        is_one_step = values.ndim == 3 and values.shape[1] == 1 and lengths is None
+        if self.per_step and (values.ndim <= 2 or is_one_step):
+            step = values[:, 0] if is_one_step else values
+            self.record_step(signal, step, copy, layer, reverse)
             return
         if per is None:
             per = "position" if values.ndim == 3 else "call"
@@ -144,11 +141,18 @@ class Place:
         description = self._describe(signal, None, False, maps, "call", maps.shape[1])
         self.session.store.add(description, PackedCall(maps))
 
-    def record_step(self, signal: str, values: Tensor, copy: bool = False) -> None:
+    def record_step(
+        self,
+        signal: str,
+        values: Tensor,
+        copy: bool = False,
+        layer: int | None = None,
+        reverse: bool = False,
+    ) -> None:
         """Record one step, (batch, n_units); the steps of a forward are stacked."""
         values = values.detach()
         step = values if values.ndim == 2 else values.reshape(1, -1)
-        description = self._describe(signal, None, False, step, "position")
+        description = self._describe(signal, layer, reverse, step, "position")
         self.session.store.add_step(description, step.clone() if copy else step)
 
     def _describe(
@@ -223,7 +227,7 @@ class Session:
         self.wanted = wanted
         self.store = Store()
         self.stack: list[Place] = []
-        self.needs_mode = wanted.handled
+        self.needs_mode = wanted.handled or hooks_on_all_modules()
         self.lengths = lengths
         self.attention = attention
         self.leaving: list[Callable[[Place], None]] = []
@@ -232,15 +236,16 @@ class Session:
         self._per_step = per_step
         self._train_mode = train_mode
         self.batch_first = batch_first
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
+        self.hooks = Hooks()
         self._resources = ExitStack()
 
     def open(self) -> None:
         """Put the hooks on the model and start the mode."""
         with ExitStack() as undo:
+            undo.callback(self.hooks.remove)
             for path, module in self._hooked():
-                for handle in self._hook(path, module):
-                    undo.callback(handle.remove)
+                self._hook(path, module)
             active.enter(self)
             undo.callback(active.leave, self)
             for preparation in _PREPARATIONS:
@@ -260,7 +265,7 @@ class Session:
             return values, None, copy
         if values.shape[1] < int(lengths.max()):
             return values, None, copy
-        padding = torch.arange(values.shape[1]) >= lengths[:, None]
+        padding = torch.arange(values.shape[1], device="cpu") >= lengths[:, None]
         return values.masked_fill(padding[..., None].to(values.device), 0), lengths, False
 
     def _hooked(self) -> Iterator[tuple[str, nn.Module]]:
@@ -277,64 +282,29 @@ class Session:
                 path == self.names.root
                 or self.wanted(SiteName(path, OUTPUT))
                 or self.wanted(SiteName(path, INPUT))
-                or (shows_all(module) and self._wants_any(path, module))
+                or self._is_observed(path, module)
                 or (self.needs_mode and (not is_from_torch(module) or offered_by(module)))
             ):
                 yield path, module
 
-    def _wants_any(self, path: str, module: nn.Module) -> bool:
-        return any(
+    def _hook(self, path: str, module: nn.Module) -> None:
+        place = Place(self, path, module, self._per_step(path, module))
+        is_root, is_observed = path == self.names.root, self._is_observed(path, module)
+        self.hooks.add(place, is_root=is_root, is_observed=is_observed)
+
+    def _is_observed(self, path: str, module: nn.Module) -> bool:
+        """Return whether a module is recorded from its arguments and output."""
+        return shows_all(module) and any(
             self.wanted(SiteName(path, site.signal, site.layer, site.reverse))
             for site in offered_by(module)
         )
 
-    def _hook(self, path: str, module: nn.Module) -> Iterator[RemovableHandle]:
-        place = Place(self, path, module, self._per_step(path, module))
-        is_root = path == self.names.root
-        wants_input, wants_output = place.wants(INPUT), place.wants(OUTPUT)
-        stack, leaving, thread, this_thread = (
-            self.stack, self.leaving, self._thread, threading.get_ident,
-        )  # fmt: skip
-
-        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if this_thread() != thread:
-                return
-            if is_root:
-                self._begin_forward(module)
-            if wants_input:
-                self._record_whole(place, INPUT, (args, kwargs))
-            place.arguments.append((args, kwargs))
-            stack.append(place)
-
-        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if this_thread() != thread or place not in stack:
-                return
-            while stack.pop() is not place:
-                pass  # left behind by an exception that no hook saw
-            place.arguments.pop()
-            for leave in leaving:
-                leave(place)
-            if wants_output:
-                self._record_whole(place, OUTPUT, output)
-            if is_root and not place.per_step and not stack:
-                self.store.end_forward()
-
-        def first(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if this_thread() == thread:
-                for observe in _OBSERVERS:
-                    observe(place, args, kwargs, output)
-
-        yield module.register_forward_pre_hook(before, with_kwargs=True)
-        if place.shows_all:
-            # ahead of hooks of the user's, which may change what the module returns
-            yield module.register_forward_hook(first, prepend=True, with_kwargs=True)
-        yield module.register_forward_hook(after, with_kwargs=True, always_call=True)
-
-    def _begin_forward(self, model: nn.Module) -> None:
+    def begin_forward(self, model: nn.Module) -> None:
+        """Refuse a model in train mode, unless that was asked for."""
         if not self._train_mode and model.training:
             raise CaptureError(TRAIN_MODE.format(what="The model"))
 
-    def _record_whole(self, place: Place, signal: str, value: Any) -> None:
+    def record_whole(self, place: Place, signal: str, value: Any) -> None:
         """Record a module's input or output, with the batch first where the layout is known."""
         found = first_tensor(value)
         if found is None:

@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from interp.capture.hooks import observes
 from interp.capture.modules import offered_by
 from interp.capture.products import own_arithmetic
 from interp.capture.recurrent import FUNCTION_OF, Call, LayerRun, record_layer, wishes_of
-from interp.capture.session import Place, observes
+from interp.capture.session import Place
 from interp.sites import HIDDEN
 
 

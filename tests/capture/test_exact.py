@@ -300,6 +300,30 @@ def test_gradients_flow_as_without_a_recorder():
         assert not recorder["lstm/l0/cell"].requires_grad
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_a_batch_of_no_sequence(kind):
+    for layers, batch_first in itertools.product((1, 2), (True, False)):
+        module = build(kind, layers=layers, batch_first=batch_first)
+        x = torch.randn((0, 6, 4) if batch_first else (6, 0, 4), dtype=torch.float64)
+        recorder = recorded(module, x)
+        for site in recorder.sites:
+            assert recorder[site].shape[:2] == (0, 6)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("n_inputs", [4, 80])
+def test_inside_a_gradient_of_torch_func(kind, n_inputs):
+    torch.manual_seed(1)
+    module = KINDS[kind](input_size=n_inputs, hidden_size=16, batch_first=True).eval()
+    x = torch.randn(3, 30, n_inputs)
+    expected = recorded(module, x)
+    with Recorder(module, "**") as recorder:
+        torch.func.grad(lambda x: module(x)[0].sum())(x)
+    for site in expected.sites:
+        torch.testing.assert_close(recorder[site], expected[site], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_under_autocast_gates_are_rounded_once(layers):
     module = build("lstm", layers=layers, dtype=torch.float32)

@@ -63,6 +63,46 @@ def test_a_module_called_several_times_is_a_list_of_calls():
         recorder["fc/output"]
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_fused_layer_that_is_called_once_per_step(kind, layers):
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = kind(3, 4, layers, batch_first=True), nn.Linear(4, 3)
+
+        def forward(self, x):
+            state, outputs = None, []
+            for step in x.split(1, 1):
+                output, state = self.rnn(step, state)
+                outputs.append(self.head(output))
+            return torch.cat(outputs, 1)
+
+    model, x = Decoder().eval(), torch.randn(2, 6, 3)
+    with (
+        torch.no_grad(),
+        Recorder(model, ["rnn/**", "head/output"], steps=["rnn", "head"]) as steps,
+    ):
+        result = model(x)
+    with torch.no_grad(), Recorder(model, "rnn/**") as whole:
+        model.rnn(x)
+    assert torch.equal(steps["head/output"], result)
+    assert list(steps.sites)[:-1] == list(whole.sites)
+    for site in whole.sites:
+        torch.testing.assert_close(steps[site], whole[site])
+
+
+def test_lengths_and_first_use_do_not_depend_on_the_default_device(model, ids):
+    """Values for the recorder's own use stay on the CPU where new tensors go elsewhere."""
+    with Recorder(model, "**/cell", lengths=torch.tensor([5, 2])) as expected:
+        model(ids)
+    given = torch.tensor([5, 2])
+    with torch.device("meta"), Recorder(model, "**/cell", lengths=given) as recorder:
+        model(ids)
+        assert recorder.lengths("lstm/l0/cell").tolist() == [5, 2]
+    assert torch.equal(recorder["lstm/l0/cell"], expected["lstm/l0/cell"])
+
+
 def test_take_keeps_runs_apart(model, ids):
     with torch.no_grad(), Recorder(model, "lstm/*") as recorder:
         for k in range(3):
