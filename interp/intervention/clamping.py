@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -23,7 +24,12 @@ from interp.errors import CaptureError, SiteError
 from interp.intervention import heads
 from interp.intervention.clamps import Clamp, Entries
 from interp.intervention.outputs import with_units
-from interp.intervention.recurrence import CELL_FUNCTIONS, run_cell_clamped, run_clamped
+from interp.intervention.recurrence import (
+    CELL_FUNCTIONS,
+    as_computed,
+    run_cell_clamped,
+    run_clamped,
+)
 from interp.intervention.targets import Target, find_targets
 
 
@@ -41,13 +47,16 @@ class Clamped:
         In eval mode.
     clamps : sequence of Clamp
         No two of them for the same entry of the same row.
+    batch_first : bool
+        Layout of the three-axis outputs of modules that don't say it themselves, as of `Recorder`.
 
     Raises
     ------
     SiteError
         When a site doesn't exist or can't be clamped; at the end, when one never fired.
     SelectionError
-        When a site has no such unit, or a batch no such row.
+        When a site has no such unit, or a batch no such row; when values for each step are not as
+        many as the steps.
     CaptureError
         When the model is in train mode, or gates or cells of a clamped layer are being recorded.
 
@@ -62,7 +71,9 @@ class Clamped:
     tensor([0.5000])
     """
 
-    def __init__(self, model: nn.Module, clamps: Sequence[Clamp]) -> None:
+    def __init__(
+        self, model: nn.Module, clamps: Sequence[Clamp], *, batch_first: bool = True
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise CaptureError(f"A clamp needs a torch.nn.Module, not {type(model).__name__}.")
         self._names = ModuleNames(model)
@@ -70,6 +81,8 @@ class Clamped:
         self._fired: set[str] = set()
         self._stack: list[tuple[str, tuple[Any, ...]]] = []
         self._n_rows = 0
+        self._batch_first = batch_first
+        self._n_steps: Counter[str] = Counter()
         self._thread = 0
         self._resources = ExitStack()
         self._model = model
@@ -78,6 +91,7 @@ class Clamped:
         if self._model.training:
             raise CaptureError("The model is in train mode; call model.eval() before a clamp.")
         self._thread, self._fired = threading.get_ident(), set()
+        self._n_steps.clear()
         with ExitStack() as undo:
             everywhere = any(target.heads for target in self._targets.values())
             for path, module in self._names.modules.items():
@@ -86,6 +100,8 @@ class Clamped:
                         undo.callback(handle.remove)
             if everywhere:
                 undo.enter_context(without_fast_path())
+            for session in active.sessions:
+                session.hooks.go_last()  # what the clamp leaves is what the module returns
             undo.enter_context(_ClampMode(self))
             self._resources = undo.pop_all()
         return self
@@ -108,16 +124,19 @@ class Clamped:
     def _hook(self, path: str, module: nn.Module) -> tuple[Any, Any]:
         is_root = path == self._names.root
 
-        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if threading.get_ident() != self._thread:
+        # Of other threads, and of copies of the module, see `interp.capture.hooks`.
+        def before(own: nn.Module, *given: Any) -> None:
+            if threading.get_ident() != self._thread or own is not module:
                 return
+            args, kwargs = given
             if is_root and not self._stack:
+                self._n_steps.clear()
                 found = first_tensor((args, kwargs))
                 self._n_rows = len(found) if isinstance(found, Tensor) and found.ndim else 0
             self._stack.append((path, (args, kwargs)))
 
-        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-            if threading.get_ident() != self._thread or not self._stack:
+        def after(own: nn.Module, args: Any, *given: Any) -> Any:
+            if threading.get_ident() != self._thread or own is not module or not self._stack:
                 return None
             while self._stack.pop()[0] != path:
                 pass  # left behind by an exception that no hook saw
@@ -125,7 +144,7 @@ class Clamped:
             if not clamps:
                 return None
             self._fired.add(clamps[0].site)
-            return with_units(output, clamps)
+            return with_units(given[-1], clamps, module, self._batch_first)
 
         return (
             module.register_forward_pre_hook(before, with_kwargs=True),
@@ -142,15 +161,19 @@ class Clamped:
         """Run a fused recurrent function with the clamps of a module."""
         _refuse_recorder(target)
         call = Call.bind(function, args)
+        if torch.is_autocast_enabled(call.data.device.type):
+            call = as_computed(call)
         order = self._order_of_rows()
         n_rows = call.state[0].shape[1]
         entries: dict[tuple[int, bool], dict[str, Entries]] = {}
         for (layer, reverse, signal), clamps in target.signals.items():
             found = Entries.of(clamps, call.data, n_rows)
+            found.check_steps(call.n_steps)
             found = found if order is None else found.reordered(order)
             entries.setdefault((layer or 0, reverse), {})[signal] = found
             self._fired.add(clamps[0].site)
-        return run_clamped(call, entries)
+        with torch.autocast(call.data.device.type, enabled=False):
+            return run_clamped(call, entries)
 
     def run_cell(
         self, target: Target, function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -161,12 +184,21 @@ class Clamped:
         named = dict(zip(names, args, strict=False)) | dict(kwargs)
         is_lstm = function is torch.lstm_cell
         state = tuple(named["hx"]) if is_lstm else (named["hx"],)
-        flat = [named.get(name) for name in names[2:]]
+        data, flat = named["input"], [named.get(name) for name in names[2:]]
+        if torch.is_autocast_enabled(data.device.type):
+            with torch.no_grad():
+                result = function(*args, **kwargs)
+            dtype = (result[0] if is_lstm else result).dtype
+            data, state = data.to(dtype), tuple(part.to(dtype) for part in state)
+            flat = [None if part is None else part.to(dtype) for part in flat]
         entries = {}
         for (_, _, signal), clamps in target.signals.items():
-            entries[signal] = Entries.of(clamps, named["input"], len(named["input"]))
+            entries[signal] = Entries.of(clamps, data, len(data))
             self._fired.add(clamps[0].site)
-        found = run_cell_clamped(function, named["input"], state, flat, entries)
+        path = self._stack[-1][0]
+        step, self._n_steps[path] = self._n_steps[path], self._n_steps[path] + 1
+        with torch.autocast(data.device.type, enabled=False):
+            found = run_cell_clamped(function, data, state, flat, entries, step)
         return found if is_lstm else found[0]
 
     def run_attention(

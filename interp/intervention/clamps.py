@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +78,30 @@ class Clamp:
             if not 0 <= unit < n_units:
                 raise no_such_unit(unit, n_units, self.site, kind)
 
+    def check_rows(self, n_rows: int) -> None:
+        """Raise SelectionError if a batch of `n_rows` lacks one of the rows."""
+        for row in self.rows or ():
+            if not 0 <= row < n_rows:
+                raise SelectionError(
+                    f"A clamp of {self.site} names row {row} of a batch of {n_rows}."
+                )
+
+
+def check_distinct(clamps: Sequence[Clamp]) -> None:
+    """Raise SelectionError if clamps of one site name no unit, or the same one of a row twice."""
+    held: dict[int, set[int | None]] = {}
+    for clamp in clamps:
+        if not clamp.units:
+            raise SelectionError(f"A clamp of {clamp.site} names no units.")
+        rows: set[int | None] = {None} if clamp.rows is None else set(clamp.rows)
+        for unit in clamp.units:
+            others = held.setdefault(unit, set())
+            if others & rows or (rows and None in others) or (others and None in rows):
+                raise SelectionError(
+                    f"{clamp.site}:{unit} is clamped twice in the same row; leave one value."
+                )
+            others |= rows
+
 
 @dataclass(frozen=True, eq=False)
 class Entries:
@@ -84,10 +109,12 @@ class Entries:
 
     Attributes
     ----------
+    site : str
     rows, units : Tensor (n_entries,) int64
     values : Tensor (n_entries,) or (n_entries, n_steps)
     """
 
+    site: str
     rows: Tensor
     units: Tensor
     values: Tensor
@@ -111,12 +138,10 @@ class Entries:
             If a clamp names a row that the batch doesn't have, or its values fit no shape.
         """
         rows, units, values = [], [], []
+        indices: dict[str, Any] = {"dtype": torch.int64, "device": like.device}
         for clamp in clamps:
             named = tuple(range(n_rows)) if clamp.rows is None else clamp.rows
-            if named and not 0 <= min(named) <= max(named) < n_rows:
-                raise SelectionError(
-                    f"A clamp of {clamp.site} names row {max(named)} of a batch of {n_rows}."
-                )
+            clamp.check_rows(n_rows)
             n_units = len(clamp.units)
             value = torch.as_tensor(clamp.value, dtype=like.dtype, device=like.device)
             if value.ndim > 2 or (value.ndim and len(value) != n_units):
@@ -125,18 +150,32 @@ class Entries:
                     f"{tuple(value.shape)}; give one number, (n_units,) or (n_units, n_steps)."
                 )
             value = value.expand(n_units) if value.ndim == 0 else value
-            rows.append(torch.tensor(named, dtype=torch.int64).repeat_interleave(n_units))
-            units.append(torch.tensor(clamp.units).repeat(len(named)))
+            rows.append(torch.tensor(named, **indices).repeat_interleave(n_units))
+            units.append(torch.tensor(clamp.units, **indices).repeat(len(named)))
             values.append(value.repeat(len(named), *(1,) * (value.ndim - 1)))
-        steps = [value.shape[1] for value in values if value.ndim == 2]
-        if steps:
-            values = [v if v.ndim == 2 else v[:, None].expand(-1, steps[0]) for v in values]
-        device = like.device
-        return cls(torch.cat(rows).to(device), torch.cat(units).to(device), torch.cat(values))
+        site, steps = clamps[0].site, {value.shape[1] for value in values if value.ndim == 2}
+        if len(steps) > 1:
+            raise SelectionError(
+                f"Clamps of {site} have values for {min(steps)} and for {max(steps)} steps; give "
+                "as many as the forward has."
+            )
+        for n_steps in steps:
+            values = [v if v.ndim == 2 else v[:, None].expand(-1, n_steps) for v in values]
+        return cls(site, torch.cat(rows), torch.cat(units), torch.cat(values))
 
     def reordered(self, place_of_row: Tensor) -> Entries:
         """Return the entries of a batch whose row r stands at ``place_of_row[r]``."""
-        return Entries(place_of_row.to(self.rows.device)[self.rows], self.units, self.values)
+        rows = place_of_row.to(self.rows.device)[self.rows]
+        return Entries(self.site, rows, self.units, self.values)
+
+    def check_steps(self, n_steps: int) -> None:
+        """Raise SelectionError if there are values for each step, and not for `n_steps`."""
+        if self.values.ndim == 2 and self.values.shape[1] != n_steps:
+            raise SelectionError(
+                f"A clamp of {self.site} has values for {self.values.shape[1]} steps, and its "
+                f"module was called with {n_steps}; values for each step need one call with all "
+                "of them, or a cell that is called once a step."
+            )
 
     def put(self, state: Tensor, step: int = 0) -> Tensor:
         """Return (n_running, n_units) of one step with the entries in place.
@@ -144,6 +183,11 @@ class Entries:
         A batch of sequences of different lengths has fewer rows at late steps; the entries of
         the rows that have ended are left out.
         """
+        if self.values.ndim == 2 and step >= self.values.shape[1]:
+            raise SelectionError(
+                f"A clamp of {self.site} has values for {self.values.shape[1]} steps, and its "
+                "module was called more often in one forward."
+            )
         rows, units = self.rows, self.units
         values = self.values if self.values.ndim == 1 else self.values[:, step]
         if len(rows) and len(state) <= int(rows.max()):
@@ -154,6 +198,9 @@ class Entries:
     def put_in_sequence(self, output: Tensor) -> Tensor:
         """Return (batch, ..., n_units) with the entries in place at all steps between."""
         middle = output.ndim - 2
+        self.check_steps(output.shape[1] if middle else 1)
+        if not middle and self.values.ndim == 2:
+            return self.put(output)
         moved = output.movedim(-1, 1)  # (batch, n_units, ...)
         values = self.values.reshape(*self.values.shape, *(1,) * (middle - self.values.ndim + 1))
         values = values.expand(len(values), *moved.shape[2:])

@@ -108,8 +108,9 @@ def _replaced(heads: Tensor, clamps: Sequence[Clamp], n_rows: int) -> Tensor:
                 f"Heads of {site} cannot be clamped row by row: its attention has a batch of "
                 f"{len(heads)} where the model was given {n_rows} rows."
             )
-        rows = torch.tensor(clamp.rows, dtype=torch.int64)[:, None]
-        changed[rows, torch.tensor(clamp.units)] = value
+        clamp.check_rows(n_rows)
+        rows = torch.tensor(clamp.rows, dtype=torch.int64, device=heads.device)[:, None]
+        changed[rows, torch.tensor(clamp.units, device=heads.device)] = value
     return changed
 
 

@@ -8,7 +8,7 @@ before. Without clamps the result is the fused function's to rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,6 +69,24 @@ def run_clamped(call: Call, entries: Mapping[tuple[int, bool], Entered]) -> tupl
     return (data, *(torch.cat(parts) for parts in zip(*lasts, strict=True)))
 
 
+def as_computed(call: Call) -> Call:
+    """Return a call with everything in the type that the function computes in under autocast."""
+    if call.batch_sizes is not None:
+        first = replace(
+            call, data=call.data[: call.batch_sizes[0]], batch_sizes=call.batch_sizes[:1]
+        )
+    else:
+        first = replace(call, data=call.data[:, :1] if call.batch_first else call.data[:1])
+    with torch.no_grad():
+        dtype = first.run()[0].dtype
+    return replace(
+        call,
+        data=call.data.to(dtype),
+        state=tuple(part.to(dtype) for part in call.state),
+        weights=[part.to(dtype) for part in call.weights],
+    )
+
+
 def _run_direction(call: Call, reverse: bool, entries: Entered) -> tuple[Tensor, State]:
     """Return the hidden states, laid out like the data, and the last state of one direction."""
     per_direction = len(call.weights) // call.n_directions
@@ -80,7 +98,7 @@ def _run_direction(call: Call, reverse: bool, entries: Entered) -> tuple[Tensor,
         data = data.transpose(0, 1) if call.batch_first else data
         n_steps, batch = data.shape[:2]
         sizes = [batch] * n_steps
-        data = data.reshape(n_steps * batch, -1)
+        data = data.reshape(n_steps * batch, data.shape[-1])
     else:
         sizes = call.batch_sizes.tolist()
     step, summed = _STEPS[call.function]
@@ -181,8 +199,9 @@ CELL_FUNCTIONS = tuple(_CELLS)
 
 
 def run_cell_clamped(
-    function: Function, data: Tensor, state: State, flat: Sequence[Tensor | None], entries: Entered
-) -> State:
+    function: Function, data: Tensor, state: State, flat: Sequence[Tensor | None],
+    entries: Entered, index: int = 0,
+) -> State:  # fmt: skip
     """Run one of torch's cell functions with clamps and return the state after it.
 
     Parameters
@@ -196,10 +215,12 @@ def run_cell_clamped(
         The four weights, biases None where there are none.
     entries : mapping of str to Entries
         By signal.
+    index : int
+        The step.
     """
     step, summed = _STEPS[_CELLS[function]]
     weights = LayerWeights(*flat)  # type: ignore[arg-type]
     bias = weights.input_bias
     if summed and bias is not None and weights.hidden_bias is not None:
         bias = bias + weights.hidden_bias
-    return step(weights, affine(data.contiguous(), weights.input, bias), state, entries, 0)
+    return step(weights, affine(data.contiguous(), weights.input, bias), state, entries, index)

@@ -9,7 +9,7 @@ from torch import nn
 
 from interp.capture.modules import ModuleNames, offered_by, unhookable
 from interp.errors import CaptureError, SiteError
-from interp.intervention.clamps import Clamp
+from interp.intervention.clamps import Clamp, check_distinct
 from interp.sites import ATTENTION, HEAD_OUTPUT, HIDDEN, OUTPUT, SiteName, no_match
 
 Signal = tuple[int | None, bool, str]
@@ -46,7 +46,7 @@ def find_targets(names: ModuleNames, clamps: Sequence[Clamp]) -> dict[str, Targe
     SiteError
         When a site doesn't exist or can't be clamped.
     SelectionError
-        When a recurrent layer has no such unit.
+        When a recurrent layer has no such unit, or one is clamped twice in a row of the batch.
     CaptureError
         When a module runs without Python hooks.
     """
@@ -71,6 +71,9 @@ def find_targets(names: ModuleNames, clamps: Sequence[Clamp]) -> dict[str, Targe
             target.signals.setdefault(key, []).append(clamp)
         else:
             raise SiteError(no_match(clamp.site, list(clampable(names))))
+    for target in targets.values():
+        for together in (target.outputs, target.heads, *target.signals.values()):
+            check_distinct(together)
     return targets
 
 
