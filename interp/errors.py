@@ -42,6 +42,16 @@ class SelectionError(InterpError):
     """A selection that cannot be read or lies outside the recording."""
 
 
+class OutOfRangeError(SelectionError, IndexError):
+    """An index that an array does not have; also an `IndexError`, as sequences raise it."""
+
+
+class UnknownNameError(SelectionError, KeyError):
+    """A name that a mapping does not have; also a `KeyError`, as mappings raise it."""
+
+    __str__ = Exception.__str__  # a KeyError would quote the message
+
+
 def nearest(name: str, valid: Iterable[str], n: int = 3) -> list[str]:
     """Return up to `n` of the `valid` names that look most like `name`, best first."""
     candidates = list(dict.fromkeys(valid))

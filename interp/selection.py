@@ -17,6 +17,7 @@ document's start. The order that is written is the order of the result.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interp.arguments import shown
 from interp.errors import SelectionError, SiteError, unknown_name
 from interp.wording import count, kind_of
 
@@ -67,7 +69,13 @@ class Units:
     @classmethod
     def of(cls, indices: Iterable[int]) -> Units:
         """Return the units with the given indices, in their order."""
-        return cls(tuple((int(i), int(i)) for i in indices))
+        try:
+            chosen = [operator.index(i) for i in indices]
+        except TypeError:
+            raise SelectionError(
+                f"Units are chosen by whole numbers; got {shown(indices)}."
+            ) from None
+        return cls(tuple((i, i) for i in chosen))
 
     @classmethod
     def parse(cls, text: str) -> Units:
@@ -207,6 +215,8 @@ class Selection:
         SelectionError
             If the text has another form; the message says which part.
         """
+        if not isinstance(text, str):
+            raise SelectionError(f"A selection is text; got {kind_of(text)}. {_FORM}")
         site, units, positions = _split(text.strip())
         if not site:
             raise SelectionError(f"The selection {text!r} names no site. {_FORM}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interp import arguments
 from interp.corpora import standard_library
 from interp.corpora.documents import Corpus, Document, as_corpus
 from interp.corpora.text_files import DEFAULT_GLOB, list_files, missing, read_text
@@ -54,8 +55,13 @@ def read_corpus(
     """
     if isinstance(source, Corpus):
         return source
+    lines = arguments.flag("lines", lines)
+    arguments.text("encoding", encoding)
+    for option, value in (("glob", glob), ("field", field)):
+        if value is not None:
+            arguments.text(option, value)
     if isinstance(source, Mapping):
-        return as_corpus([Document(str(n), t) for n, t in source.items()], "the given mapping")
+        return as_corpus([_given(n, t) for n, t in source.items()], "the given mapping")
     paths = [source] if isinstance(source, str | Path) else list(source)
     if paths and all(isinstance(item, Document) for item in paths):
         return as_corpus(paths, "the given list")  # type: ignore[arg-type]
@@ -84,6 +90,15 @@ def read_corpus(
                 noun = "document"
             documents += found
     return as_corpus(documents, ", ".join(str(path) for path in paths), noun)
+
+
+def _given(name: object, text: object) -> Document:
+    if not isinstance(text, str):
+        raise CorpusError(
+            f"A mapping given as corpus names texts; {name!r:.60} is {kind_of(text)}. Decode "
+            "bytes; batches are a list of them, with forward=lambda model, batch: ..."
+        )
+    return Document(str(name), text)
 
 
 def _kind(source: Any) -> str:

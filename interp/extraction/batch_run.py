@@ -11,22 +11,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from interp.errors import CaptureError, RecordingError, StorageError
+from interp.errors import CaptureError, CorpusError, RecordingError, StorageError
 from interp.extraction.attention_batches import BatchMaps
 from interp.extraction.attention_costs import kept_text
+from interp.extraction.attention_pieces import MapBatch
 from interp.extraction.batch_assembly import assemble, finished
 from interp.extraction.batch_streams import BatchStreams
 from interp.extraction.batches import aligned, batch_hash, batch_rows, side_by_side, with_units
-from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
+from interp.extraction.conversion import (
+    overflow_message,
+    refuse_complex,
+    storage_dtype,
+    to_storage,
+)
 from interp.extraction.engine import make_recorder
 from interp.extraction.estimate import Estimate
 from interp.extraction.given_batches import GivenBatches
 from interp.extraction.loader_probe import LoaderProbe
 from interp.extraction.loader_sites import LoaderSite
 from interp.extraction.options import Options
-from interp.extraction.parts import BatchRecord, Parts
-from interp.extraction.pipeline import StepResult, WriterThread
+from interp.extraction.parts import BatchRecord, CommittedParts, Parts
+from interp.extraction.pipeline import StepResult, WriterThread, write_step
 from interp.extraction.progress import Display, Meter
+from interp.extraction.rehearsal import other_values
+from interp.extraction.same_values import Comparison, share_of
 from interp.extraction.stopping import keeping_what_is_done
 from interp.extraction.summary import Summary
 from interp.wording import size_text
@@ -209,13 +217,24 @@ class BatchRun:
                     f"{self._folder} cannot be resumed: batch {index} of the corpus is not what "
                     "it was. A DataLoader must not shuffle."
                 )
+            if index == 0:
+                self._refuse_other_values(batch, parts)
         yield from batches
 
     def _step(
         self, batch: Any, recorder: Recorder, parts: Parts, thread: WriterThread, maps: BatchMaps
     ) -> None:
+        result, record = self._computed(batch, recorder, maps, self._n_documents)
+        parts.expect(record)
+        thread.submit(result)
+        self._n_documents += len(result.lengths)
+
+    def _computed(
+        self, batch: Any, recorder: Recorder, maps: BatchMaps, first: int
+    ) -> tuple[StepResult, BatchRecord]:
+        """Run a batch, whose rows are documents from `first` on; return what it adds."""
         streams = self._given.streams(batch)
-        maps.begin(batch_rows(batch), streams, self._n_documents)
+        maps.begin(batch_rows(batch), streams, first)
         self._given.run(batch)
         captured = self._captured(recorder, streams)
         reach, lengths = maps.end(), maps.lengths
@@ -224,19 +243,32 @@ class BatchRun:
             maps.agree(lengths)
         lengths = {name: lengths[name] for name in streams.names if name in lengths}
         rows = lengths[next(iter(lengths))]
-        names = self._given.names(batch, len(rows), self._n_documents)
+        names = self._given.names(batch, len(rows), first)
         by_site = {name: lengths[self._sites[name].stream] for name in captured}
         values = {
             name: self._stored(self._sites[name], part.values, by_site[name], names)
             for name, part in captured.items()
         }
         by_stream = {name: found.tolist() for name, found in lengths.items()}
-        parts.expect(BatchRecord(batch_hash(batch), by_stream, names, reach=reach))
         n = sum(int(found.sum()) for found in lengths.values())
-        thread.submit(
-            StepResult(values, rows, self._n_documents, None, site_lengths=by_site, n_positions=n)
-        )
-        self._n_documents += len(rows)
+        result = StepResult(values, rows, first, None, site_lengths=by_site, n_positions=n)
+        return result, BatchRecord(batch_hash(batch), by_stream, names, reach=reach)
+
+    def _refuse_other_values(self, batch: Any, parts: Parts) -> None:
+        """Compute the first batch again and compare it with what is recorded of it."""
+        recorded = CommittedParts(parts, self._maps, parts.records[0].n_rows)
+        comparison = Comparison(recorded, share_of(self._loaded.module))
+
+        def compare(maps: MapBatch) -> None:
+            for piece in maps.pieces:
+                piece.write(comparison)
+
+        maps = BatchMaps(self._maps, compare, self._options.nonfinite == "store")
+        asked = [*self._sites, *self._maps]
+        with make_recorder(self._loaded, asked, self._options, maps) as recorder:
+            write_step(comparison, self._computed(batch, recorder, maps, 0)[0])
+        if comparison.difference is not None:
+            raise RecordingError(other_values(str(self._folder), str(comparison.difference)))
 
     def _stored(
         self, site: Any, values: torch.Tensor, lengths: np.ndarray, names: list[str]
@@ -246,6 +278,7 @@ class BatchRun:
                 f"Site {site.name} had {site.n_units} units on the first batch and has "
                 f"{values.shape[-1]} on a later one; such a site cannot be recorded into a file."
             )
+        refuse_complex(site.name, values)
         cube = values if values.ndim == 3 else values[:, None, :]
         allow = self._options.nonfinite == "store"
         real = lengths if values.ndim == 3 else np.ones_like(lengths)
@@ -256,6 +289,8 @@ class BatchRun:
         return stored if values.ndim == 3 else stored[:, 0, :]
 
     def _assembled(self, parts: Parts, meter: Meter, before: int) -> Summary:
+        if not parts.done_segments:
+            raise CorpusError("The corpus is empty: its batches have no row.")
         plan = assemble(parts, self._sites, self._maps, self._loaded, self._options)
         return Summary(
             path=self._options.output,

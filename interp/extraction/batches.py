@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from interp.capture import Captured
 from interp.errors import CaptureError, CorpusError
+from interp.wording import kind_of
 
 if TYPE_CHECKING:
     from interp.sites import SiteDescription
@@ -74,8 +75,11 @@ def _update(add: Callable[[bytes], None], part: Any) -> None:
         add(f"{len(part)}".encode())
         for item in part:
             _update(add, item)
-    elif isinstance(part, str | bytes | int | float | bool | type(None)):
+    elif isinstance(part, str | bytes | int | float | bool | type(None) | np.generic):
         add(repr(part).encode())
+    elif held := getattr(part, "__dict__", None):  # a data class, a graph: what it holds
+        add(type(part).__qualname__.encode())
+        _update(add, held)
 
 
 def agreed_lengths(
@@ -252,10 +256,17 @@ def checked_lengths(lengths: Any, n_rows: int, n_steps: int) -> np.ndarray:
     CorpusError
         If they are not.
     """
-    found = np.asarray(torch.as_tensor(lengths).cpu()).astype(np.int64).reshape(-1)
-    if len(found) != n_rows or not ((found >= 1) & (found <= n_steps)).all():
+    try:
+        given = np.asarray(torch.as_tensor(lengths).cpu()).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):
         raise CorpusError(
-            f"Lengths {found.tolist()[:8]} do not fit {n_rows} rows of {n_steps} recorded steps: "
-            "one number from 1 to the steps is needed for each row."
+            f"Lengths are {kind_of(lengths)}; one number from 1 to the {n_steps} recorded steps is "
+            f"needed for each of {n_rows} rows."
+        ) from None
+    fits = len(given) == n_rows and ((given >= 1) & (given <= n_steps)).all()
+    if not fits or (given != np.floor(given)).any():
+        raise CorpusError(
+            f"Lengths {given.tolist()[:8]} do not fit {n_rows} rows of {n_steps} recorded steps: "
+            "one whole number from 1 to the steps is needed for each row."
         )
-    return found
+    return given.astype(np.int64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from interp.errors import InterpError, unknown_name
+from interp.errors import InterpError, StorageError, unknown_name
 
 STORAGE_DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
@@ -42,6 +42,16 @@ def storage_dtype(name: str) -> torch.dtype:
     if name not in STORAGE_DTYPES:
         raise InterpError(unknown_name("storage type", str(name), STORAGE_DTYPES))
     return STORAGE_DTYPES[name]
+
+
+def refuse_complex(site: str, values: torch.Tensor) -> None:
+    """Raise StorageError for complex values: their imaginary part would be lost."""
+    if values.is_complex():
+        raise StorageError(
+            f"{site} gives {str(values.dtype).removeprefix('torch.')} values, and a recording "
+            "holds real numbers. Choose other sites, or name real ones with interp.name_value in "
+            "the model, such as the magnitude."
+        )
 
 
 def to_storage(

@@ -13,7 +13,12 @@ import torch
 from interp.capture import Recorder
 from interp.capture.records import Consume
 from interp.errors import CaptureError, ModelError, StorageError
-from interp.extraction.conversion import overflow_message, storage_dtype, to_storage
+from interp.extraction.conversion import (
+    overflow_message,
+    refuse_complex,
+    storage_dtype,
+    to_storage,
+)
 from interp.extraction.encoding import Batch
 from interp.extraction.grouped_heads import is_of_keys, with_heads
 from interp.extraction.pipeline import Buffers, StepResult
@@ -197,6 +202,7 @@ class Engine:
         if not per_document and (values.ndim != 3 or tuple(values.shape[:2]) != expected):
             fed = {stream: batch.n_fed[stream]}
             raise CaptureError(shape_message(site, tuple(values.shape), expected[0], fed))
+        refuse_complex(site, values)
         cube = values[:, part.context :] if values.ndim == 3 else values[:, None, :]
         real = part.lengths if values.ndim == 3 else np.ones_like(part.lengths)
         out = into.take(site, tuple(cube.shape), self._dtype)

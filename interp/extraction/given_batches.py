@@ -51,7 +51,7 @@ class GivenBatches:
         lengths: Callable[[Any], Any] | None = None,
         names: Callable[[Any], Sequence[str]] | None = None,
     ) -> None:
-        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Path):
+        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Path | Mapping):
             other = "" if forward is not None else "text (a path, or a mapping of name to text) or "
             raise CorpusError(
                 f"The corpus is {kind_of(batches)}; it must be {other}an iterable of batches, as "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from interp import arguments
 from interp.errors import InterpError, RecordingError
 from interp.storage.attention_site import MAX_ERROR, parse_form
 from interp.storage.target import check_place, check_replaceable
@@ -19,6 +19,7 @@ DEFAULT_SITES = ("**/hidden",)
 #: Of a model that has none.
 ATTENTION_SITES = ("**/attention",)
 
+_OPTIONAL = ("window", "stride", "generate")
 _LEAST = {"batch_size": 1, "window": 1, "stride": 1, "generate": 1, "top_k": 0, "max_document": 1}
 
 
@@ -50,23 +51,33 @@ class Options:
     attention_keys: str = "auto"
 
     def __post_init__(self) -> None:
+        self._check_types()
         parse_form(self.attention)
         _one_of("attention_dtype", self.attention_dtype, tuple(MAX_ERROR))
         _one_of("attention_keys", self.attention_keys, ("auto", "all"))
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InterpError(f"{name} must be at least {least}, got {value}.")
         if not 0 <= self.seed < 2**63:
             raise InterpError(f"seed must be from 0 to 2**63 - 1, got {self.seed}.")
-        if not 0 <= self.temperature < math.inf:
-            raise InterpError(f"temperature must be 0 or more, got {self.temperature}.")
         if self.temperature and self.generate is None:
             raise InterpError("temperature is for generate (--generate N).")
         if self.nonfinite not in ("refuse", "store"):
             raise InterpError(f"nonfinite is 'refuse' or 'store', got {self.nonfinite!r}.")
         if self.overwrite and self.resume:
             raise InterpError("Either resume what is in the file or overwrite it, not both.")
+
+    def _check_types(self) -> None:
+        """Refuse what is of another type; numbers of NumPy's become Python's, as JSON needs."""
+        found: dict[str, Any] = {"seed": arguments.whole_number("seed", self.seed)}
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                found[name] = arguments.whole_number(name, value, least)
+        for name in ("temperature", "commit_interval_s"):
+            found[name] = arguments.number(name, getattr(self, name))
+        for name in ("batch_first", "overwrite", "resume"):
+            found[name] = arguments.flag(name, getattr(self, name))
+        arguments.text("attention", self.attention)
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def check_output(self) -> None:
         """Refuse an output that exists, or whose folder does not, before anything costs time.
@@ -76,6 +87,8 @@ class Options:
         RecordingError
             If the file cannot be created as asked.
         """
+        if "\0" in str(self.output):
+            raise RecordingError(f"No file can be named {str(self.output)!r}: it holds a NUL.")
         if not check_place(self.output):
             return
         if self.overwrite:
@@ -102,10 +115,19 @@ def as_patterns(sites: str | Sequence[str] | None) -> tuple[str, ...]:
     """
     if sites is None:
         return DEFAULT_SITES
-    patterns = (sites,) if isinstance(sites, str) else tuple(sites)
+    patterns = as_texts("sites", sites)
     if not patterns:
         raise InterpError("No sites to record; name some, such as sites=['lstm/*'].")
     return patterns
+
+
+def as_texts(name: str, given: Any) -> tuple[str, ...]:
+    """Return one string or several as a tuple."""
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise InterpError(f"{name} is text or a list of texts; got {arguments.shown(given)}.")
+    return tuple(arguments.text(f"Each of {name}", part) for part in given)
 
 
 def dtype_name(dtype: Any) -> str:
@@ -121,3 +143,11 @@ def dtype_name(dtype: Any) -> str:
         return np.dtype(dtype).name
     except TypeError:
         return str(dtype)
+
+
+def device_name(device: Any) -> str:
+    """Return the name of a device that is given by it, or as torch's.
+
+    Whether there is such a device is for :func:`interp.models.load`.
+    """
+    return str(device) if type(device).__module__ == "torch" else arguments.text("device", device)

@@ -15,12 +15,14 @@ import shutil
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interp.errors import RecordingError
+from interp.extraction.loader_sites import LoaderSite
 from interp.extraction.map_parts import MapParts
 from interp.extraction.pipeline import StepWriter
 from interp.storage import schema
@@ -114,6 +116,10 @@ class Parts(StepWriter):
             stream: np.array([n for r in self.records for n in r.lengths[stream]], np.int64)
             for stream in streams
         }
+
+    def site(self, name: str) -> Mapping[str, Any] | None:
+        """Return n_units, ``per`` and stream of a site, None if there is none."""
+        return self._sites.get(name)
 
     def file(self, site: str) -> Path:
         """Return the part file of a site."""
@@ -236,6 +242,42 @@ class Parts(StepWriter):
                 )
             if there > size:
                 os.truncate(path, size)
+
+
+class CommittedParts:
+    """What part files hold of the first documents, by column, for a comparison.
+
+    Parameters
+    ----------
+    parts : Parts
+    maps : mapping of str to LoaderSite
+        Attention sites, as the parts hold them.
+    n_documents : int
+        How many of the first documents are asked about.
+    """
+
+    def __init__(self, parts: Parts, maps: Mapping[str, LoaderSite], n_documents: int) -> None:
+        self._parts = parts
+        self._lengths = parts.lengths()
+        self._pieces = {
+            name: list(islice(parts.maps.read(known, known, self._lengths), n_documents))
+            for name, known in maps.items()
+        }
+
+    def committed(self, column: str, segment_index: int) -> list[np.ndarray]:
+        """Return what is there of a site, or of a data set of an attention site."""
+        described = self._parts.site(column)
+        if described is None:
+            site, part = column.removeprefix(f"{schema.ATTENTION}/").rsplit("/", 1)
+            piece = self._pieces[site][segment_index]
+            if part == schema.WEIGHTS and piece.weights is not None:
+                return [run[:, None] for run in piece.weights]
+            return [piece.statistics[part]]
+        start, stop = segment_index, segment_index + 1
+        if described["per"] != "call":
+            lengths = self._lengths[described["stream"]]
+            start, stop = int(lengths[:start].sum()), int(lengths[:stop].sum())
+        return [self._parts.read(column, start, stop)]
 
 
 def _short(value: Any) -> str:

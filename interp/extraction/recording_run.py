@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from interp.errors import InterpError
+from interp import arguments
+from interp.errors import InterpError, RecordingError
 from interp.extraction.options import (
     ATTENTION_SITES,
     DEFAULT_SITES,
     Options,
     as_patterns,
+    as_texts,
+    device_name,
     dtype_name,
 )
 from interp.extraction.progress import Display, Silent, rich_display
@@ -38,7 +41,7 @@ def record(
     stride: int | None = None,
     top_k: int = 5,
     max_document: int = 20_000,
-    device: str = "cpu",
+    device: Any = "cpu",
     weights: str | Path | None = None,
     random_init: bool = False,
     download: bool = False,
@@ -100,7 +103,7 @@ def record(
         Most probable tokens kept per position; 0 records no predictions.
     max_document : int
         Longest document, in positions, for a model that cannot carry its state.
-    device : str
+    device : str or torch.device
         Where the model runs, such as ``"cuda"``.
     weights : path, optional
         ``.safetensors`` or ``.pt`` for a ``py:`` factory.
@@ -164,7 +167,7 @@ def record(
         storage type, a full disk, Ctrl-C. Whatever was recorded before stays in the file.
     """
     options = Options(
-        output=Path(output),
+        output=arguments.path("output", output, RecordingError),
         sites=as_patterns(sites),
         dtype=dtype_name(dtype),
         batch_size=batch_size,
@@ -174,9 +177,9 @@ def record(
         temperature=temperature,
         top_k=top_k,
         max_document=max_document,
-        device=device,
+        device=device_name(device),
         seed=seed,
-        steps=(steps,) if isinstance(steps, str) else tuple(steps),
+        steps=as_texts("steps", steps),
         batch_first=batch_first,
         nonfinite=nonfinite,
         attention=attention,
@@ -192,7 +195,10 @@ def record(
     from interp.extraction.input_choice import GivenCorpus, Reading, is_documents
     from interp.models import load
 
-    reading = Reading(glob, lines, field, encoding)
+    reading = Reading(glob, arguments.flag("lines", lines), field, encoding)
+    arguments.function("forward", forward)
+    arguments.function("lengths", lengths)
+    arguments.function("names", names)
     given: GivenCorpus | None = None
     if forward is None and (is_documents(corpus) or (_has_adapter(model) and names_images(corpus))):
         given = GivenCorpus(corpus, reading)
@@ -203,8 +209,8 @@ def record(
             model,
             weights,
             random_init=random_init,
-            seed=seed,
-            device=device,
+            seed=options.seed,
+            device=options.device,
             download=download,
             model_dtype=model_dtype,
         )

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from interp import arguments
 from interp.errors import ModelError, nearest, unknown_name
 from interp.models import zoo
 from interp.models.adapter import Adapter
@@ -107,11 +108,20 @@ def load(
     ModelError
         If there is no such model, it cannot be built, the weights do not fit, or they hold NaN.
     """
+    random_init = arguments.flag("random_init", random_init)
+    if weights is not None:
+        weights = arguments.path("weights", weights)
+    is_hub = isinstance(spec, str) and spec.startswith("hf:") and spec != "hf:"
+    if arguments.text("model_dtype", model_dtype) != "auto" and not is_hub:
+        raise ModelError(
+            f"--model-dtype {model_dtype} is for hf: models; any other computes in the type of its "
+            "weights. Convert it before, as by module.to(torch.float32)."
+        )
     # A factory draws its initial weights when it is called: without a seed of its own, two calls
     # with one specification would be two models and a run could not be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if isinstance(spec, str) and spec.startswith("hf:") and spec != "hf:":
+        if isinstance(spec, str) and is_hub:
             found, name = _from_hub(spec, weights, download, random_init, model_dtype), spec
         else:
             found, name = _build(spec, weights)
@@ -233,8 +243,8 @@ def _checked(found: Any, spec: str) -> nn.Module | Adapter:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device).cpu()  # nothing comes back from a device without memory
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         available = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
         available += ["mps"] if torch.backends.mps.is_available() else []
         raise ModelError(

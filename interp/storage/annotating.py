@@ -11,6 +11,7 @@ from urllib.parse import quote
 import h5py
 import numpy as np
 
+from interp.arguments import shown
 from interp.errors import StorageError
 from interp.storage import digests, packed
 from interp.storage.strings import write_attribute
@@ -106,8 +107,21 @@ def write_annotation(group: h5py.Group, key: str, plan: AnnotationPlan, n_positi
         packed.write(group, key + "_categories", categories)
 
 
+def _check_arguments(plan: AnnotationPlan) -> None:
+    """Refuse parameters that are no mapping, and categories that are no strings."""
+    where = f"annotation {plan.name!r}"
+    if not isinstance(plan.parameters, Mapping):
+        raise StorageError(
+            f"The parameters of {where} are a dictionary; got {shown(plan.parameters)}."
+        )
+    given = () if plan.categories is None else plan.categories
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise StorageError(f"The categories of {where} are a list of texts; got {shown(given)}.")
+
+
 def _encode(plan: AnnotationPlan) -> tuple[np.ndarray, str, list[str] | None]:
     """Return values as stored, their kind and their categories."""
+    _check_arguments(plan)
     values = np.asarray(plan.values)
     if values.dtype.kind == "U" and not isinstance(plan.values, np.ndarray):
         values = np.asarray(plan.values, object)  # NumPy makes strings of numbers among strings

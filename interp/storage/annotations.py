@@ -116,7 +116,7 @@ class Annotations(Mapping[str, Annotation]):
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in set(self)
+        return isinstance(name, str) and name in set(self)
 
     def recorded(self) -> list[Annotation]:
         """Return the annotations that are part of the recording, in the plan's order."""

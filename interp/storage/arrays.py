@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from interp.errors import OutOfRangeError
 from interp.storage.matrix import Matrix
 
 # Rows nearer to each other than this are read in one go.
@@ -150,7 +151,7 @@ class LazyArray:
         try:
             row_of, column_of = np.broadcast_arrays(rows, columns)
         except ValueError:
-            raise IndexError(
+            raise OutOfRangeError(
                 f"index arrays of shapes {rows.shape} and {columns.shape} do not broadcast"
             ) from None
         row_set, row_at = np.unique(row_of, return_inverse=True)
@@ -170,9 +171,9 @@ def _expand(key: Any, ndim: int) -> tuple[Any, ...]:
     keys = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if any(k is None for k in keys):
-        raise IndexError("new axes are not supported: read first, as in array[:][:, None]")
+        raise OutOfRangeError("new axes are not supported: read first, as in array[:][:, None]")
     if len(dots) > 1 or len(keys) - len(dots) > ndim:
-        raise IndexError(f"too many indices: the array has {ndim} dimensions")
+        raise OutOfRangeError(f"too many indices: the array has {ndim} dimensions")
     fill = [slice(None)] * (ndim - len(keys) + len(dots))
     at = dots[0] if dots else len(keys)
     return tuple(keys[:at] + fill + keys[at + len(dots) :])
@@ -193,16 +194,18 @@ def _normalise(key: Any, n: int, axis: str) -> tuple[slice | np.ndarray, bool]:
     indices = np.asarray(key)
     if indices.dtype == bool:
         if indices.shape != (n,):
-            raise IndexError(f"a boolean index over {n:,} {axis} has shape {indices.shape}")
+            raise OutOfRangeError(f"a boolean index over {n:,} {axis} has shape {indices.shape}")
         return np.flatnonzero(indices), False
     if indices.size == 0 and not isinstance(key, np.ndarray):
         indices = indices.astype(np.int64)
     if indices.dtype.kind not in "iu":
-        raise IndexError(f"{axis} are indexed by integers, slices or booleans, not {key!r}")
+        raise OutOfRangeError(f"{axis} are indexed by integers, slices or booleans, not {key!r}")
     indices = indices.astype(np.int64, copy=False)
     outside = (indices < -n) | (indices >= n)
     if outside.any():
-        raise IndexError(f"index {int(indices[outside].flat[0])} is out of range: {n:,} {axis}")
+        raise OutOfRangeError(
+            f"index {int(indices[outside].flat[0])} is out of range: {n:,} {axis}"
+        )
     return np.where(indices < 0, indices + n, indices), False
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from interp.arguments import shown
 from interp.errors import SelectionError, SiteError, StorageError, unknown_name
 from interp.selection import no_such_unit
 from interp.storage import schema
@@ -83,6 +84,8 @@ class AttentionReader:
         """Return what is stored of one head of a document, row after row."""
         places = self._places(site)
         (start, stop), n_keys = self._document(places, document)
+        if head is None:
+            raise SelectionError(f"Name one head of {site}: edges are read head by head.")
         (one,) = self._heads(places, head).tolist()
         self._refuse_statistics(places)
         with reading(f"{site} of {self._recording.path}"):
@@ -133,6 +136,7 @@ class AttentionReader:
     def key_order(self, site: str, document: int | str) -> np.ndarray | None:
         """Return the order of a document's keys whose places ranges count; None: as they stand."""
         places = self._places(site)
+        self._document(places, document)  # refuses one that there is not
         return None if places.order is None else self._order(places, document)
 
     def _order(self, places: MapPlaces, document: int | str) -> np.ndarray:
@@ -226,9 +230,9 @@ class AttentionReader:
         return self._matrices[column]
 
     def _places(self, site: str) -> MapPlaces:
-        if site in self._maps:
+        if isinstance(site, str) and site in self._maps:
             return self._maps[site]
-        if site in self._recording.sites:
+        if site in self._recording:
             raise SiteError(
                 f"{site} is a matrix of positions and units, not a map: read recording[{site!r}]."
             )
@@ -280,7 +284,12 @@ def _span(asked: Span | None, n: int, what: str, site: str) -> Span:
     """Return (start, stop) of a part of a document, or refuse it."""
     if asked is None:
         return 0, n
-    start, stop = (operator.index(number) for number in asked)
+    try:
+        start, stop = (operator.index(number) for number in asked)
+    except (TypeError, ValueError):
+        raise SelectionError(
+            f"{what} of {site} are chosen by two whole numbers (start, stop); got {shown(asked)}."
+        ) from None
     if not 0 <= start <= stop <= n:
         raise SelectionError(
             f"{what} {start} to {stop} of {site} lie outside the document, which has {n:,}; give "

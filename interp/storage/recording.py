@@ -6,11 +6,11 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interp import arguments
 from interp.errors import RecordingError, SelectionError, SiteError, unknown_name
 from interp.selection import Selection, no_such_unit
 from interp.sites import SiteDescription
@@ -24,6 +24,7 @@ from interp.storage.description import describe
 from interp.storage.hdf5 import open_recording_file, reading
 from interp.storage.matrix import open_matrix
 from interp.storage.metadata import read_metadata, read_segments
+from interp.storage.named import named
 from interp.storage.predictions import Predictions
 from interp.storage.streams import Document, Stream
 from interp.storage.strings import read_attribute
@@ -80,7 +81,7 @@ class Recording:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = arguments.path("A recording", path, RecordingError)
         self._opened = open_recording_file(self.path)
         self._file, self._stream = self._opened.root, self._opened.stream
         try:
@@ -93,10 +94,10 @@ class Recording:
     def _read(self) -> None:
         file = self._file
         said = read_metadata(file, self._stream)
-        self.sites: Mapping[str, SiteDescription] = MappingProxyType(dict(said.sites))
-        self.streams: Mapping[str, Stream] = MappingProxyType(dict(said.streams))
-        self.attention_sites: Mapping[str, AttentionSite] = MappingProxyType(
-            {name: places.site for name, places in said.maps.items()}
+        self.sites: Mapping[str, SiteDescription] = named("site", said.sites)
+        self.streams: Mapping[str, Stream] = named("stream", said.streams)
+        self.attention_sites: Mapping[str, AttentionSite] = named(
+            "attention site", {name: places.site for name, places in said.maps.items()}
         )
         self.provenance, self.schedule = said.provenance, said.schedule
         self.n_segments, self.done_segments = said.n_segments, said.done_segments
@@ -159,11 +160,12 @@ class Recording:
         return self._arrays.setdefault(site, LazyArray(matrix, site, missing=missing))
 
     def __contains__(self, site: object) -> bool:
-        return site in self.sites
+        return isinstance(site, str) and site in self.sites
 
     def stream_of(self, site: str) -> Stream:
         """Return the stream whose positions are the rows of a site."""
-        found = self.sites.get(site) or self.attention_sites.get(site)
+        known = isinstance(site, str)
+        found = (self.sites.get(site) or self.attention_sites.get(site)) if known else None
         if found is None:
             raise SiteError(unknown_name("site", site, [*self.sites, *self.attention_sites]))
         return self.streams[found.stream]
@@ -362,7 +364,7 @@ class Recording:
         """Return a stream by name, or the first one."""
         if name is None:
             return next(iter(self.streams.values()))
-        if name not in self.streams:
+        if not isinstance(name, str) or name not in self.streams:
             raise SelectionError(unknown_name("stream", name, self.streams))
         return self.streams[name]
 

@@ -11,11 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from interp.errors import SelectionError, unknown_name
+from interp.arguments import shown
+from interp.errors import OutOfRangeError, SelectionError, unknown_name
 from interp.storage import schema
 from interp.storage.arrays import LazyArray
 from interp.storage.hdf5 import reading
 from interp.storage.matrix import open_matrix
+from interp.storage.named import out_of_range, position
 from interp.storage.offsets import read_starts
 from interp.storage.packed import PackedStrings
 from interp.storage.pictures import StoredImages
@@ -101,7 +103,19 @@ class Stream:
         return self._texts is not None and self._span_array is None
 
     def document_of(self, positions: Any) -> Any:
-        """Return the index of the document that holds each position."""
+        """Return the index of the document that holds each position.
+
+        Raises
+        ------
+        OutOfRangeError
+            If the stream has no such position.
+        """
+        given = np.asarray(positions)
+        if given.dtype.kind not in "iu" and given.size:
+            raise out_of_range(positions, self.n_positions, "position")
+        if given.size and not (0 <= given.min() and given.max() < self.n_positions):
+            wrong = given.min() if given.min() < 0 else given.max()
+            raise out_of_range(int(wrong), self.n_positions, "position")
         found = np.searchsorted(self.document_start, positions, side="right") - 1
         return int(found) if np.ndim(found) == 0 else found
 
@@ -113,7 +127,7 @@ class Stream:
             if document in self._recent:
                 self._recent.move_to_end(document)
                 return self._recent[document]
-        text = self._texts[document]
+        text = self._texts[position(document, self.n_documents, "document")]
         with self._lock:
             self._recent[document] = text
             while len(self._recent) > _TEXTS_KEPT:
@@ -125,7 +139,11 @@ class Stream:
         return None if self.images is None else self.images[document]
 
     def span_array(self, start: int, stop: int) -> np.ndarray:
-        """Return the spans of positions start to stop - 1, shape (n, 2), int64."""
+        """Return the spans of positions start to stop - 1, shape (n, 2), int64.
+
+        As of a slice, what lies behind the last position is left out.
+        """
+        start, stop, _ = slice(start, stop).indices(self.n_positions)
         if self._span_array is not None:
             return self._span_array[start:stop].astype(np.int64)
         positions = np.arange(start, stop)
@@ -220,9 +238,13 @@ class Documents(Sequence[Document]):
         try:
             return Document(self._stream, range(len(self))[index])
         except IndexError:
-            raise SelectionError(
+            raise OutOfRangeError(
                 f"Document {index} of stream {self._stream.name!r} does not exist: it has "
                 f"{count(len(self), 'document')} ({f'0-{len(self) - 1}' if len(self) > 1 else 0})."
+            ) from None
+        except TypeError:
+            raise OutOfRangeError(
+                f"A document is chosen by its index or name; got {shown(index)}."
             ) from None
 
     def __iter__(self) -> Iterator[Document]:
@@ -264,8 +286,13 @@ class Tokens(Sequence[str]):
                 return [self[i] for i in range(start, stop, step)]
             return self._read(start, max(start, stop))[::step]
         if np.ndim(index) == 1:
-            return [self[int(i)] for i in index]
-        i = range(len(self))[index]
+            chosen = np.asarray(index)
+            if chosen.dtype == bool:
+                if len(chosen) != len(self):
+                    raise out_of_range(index, len(self), "position")
+                chosen = np.flatnonzero(chosen)
+            return [self[i] for i in chosen.tolist()]
+        i = position(index, len(self), "position")
         return self._read(i, i + 1)[0]
 
     def _read(self, start: int, stop: int) -> list[str]:
@@ -305,7 +332,12 @@ class Spans:
             start, stop, step = index.indices(len(self))
             if step > 0:
                 return self._stream.span_array(start, max(start, stop))[::step]
-        positions = np.arange(len(self))[index]
+        try:
+            positions = np.arange(len(self))[index]
+        except IndexError:
+            raise out_of_range(index, len(self), "position") from None
+        if positions.ndim > 1:
+            raise out_of_range(index, len(self), "position")
         flat = np.atleast_1d(positions)
         found = np.concatenate(
             [self._stream.span_array(int(i), int(i) + 1) for i in flat]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interp.arguments import shown
 from interp.errors import SelectionError
 from interp.selection import Selection, as_selection
 
@@ -77,6 +78,8 @@ class Table:
         self.per_document = recording.sites[selection.site].per == "call"
         if isinstance(annotations, str):
             annotations = [annotations]
+        if not isinstance(annotations, Iterable):
+            raise SelectionError(f"Annotations are a list of names; got {shown(annotations)}.")
         self._annotations = {name: recording.annotations[name] for name in annotations}
         for name, annotation in self._annotations.items():
             if annotation.stream != self.stream.name or self.per_document:

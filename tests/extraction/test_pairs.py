@@ -64,7 +64,7 @@ def check(path, adapter, pairs, sites, streams):
                 else:
                     edge = start[known[site].stream]
                     found = recording[site][edge[index] : edge[index + 1]]
-                np.testing.assert_allclose(found, expected, atol=2e-6, err_msg=site)
+                np.testing.assert_allclose(found, expected, rtol=2e-6, atol=4e-6, err_msg=site)
             rows = slice(start["target"][index], start["target"][index + 1])
             loss = recording.predictions.loss[rows]
             expected = -log_p[np.arange(len(ids) - 1), ids[1:]]
