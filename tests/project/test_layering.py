@@ -4,10 +4,11 @@ The command line and `interp.show` are the two places that import upward, inside
 """
 
 import ast
+import graphlib
 
 import pytest
 
-from tests.project.source import PACKAGES, all_imports, modules
+from tests.project.source import PACKAGES, Import, all_imports, imports_of, modules
 
 MAY_IMPORT = {"interp": set(), "probes": {"interp"}, "dashboard": {"interp", "probes"}}
 
@@ -43,6 +44,36 @@ def test_nothing_imports_tests_or_benchmarks():
     outside = ("tests", "benchmarks")
     wrong = [found for found in all_imports() if _package(found.imported) in outside]
     assert not wrong
+
+
+def needed_at_import(module, known, imports):
+    """Return the modules among `known` that a module's own import statements load at once."""
+    found = set()
+    for statement in imports(module):
+        if not (statement.is_lazy or statement.is_for_types):
+            name = statement.imported
+            found.add(name if name in known else name.rpartition(".")[0])
+    return (found & set(known)) - {module}
+
+
+def test_no_modules_import_each_other():
+    needed = {name: needed_at_import(name, modules(), imports_of) for name in modules()}
+    assert sum(map(len, needed.values())) > len(modules())
+    list(graphlib.TopologicalSorter(needed).static_order())  # CycleError names the circle
+
+
+def test_a_circle_is_found():
+    imports = {
+        "a": [Import("a", "b.name", 1, False, False)],
+        "b": [Import("b", "c", 1, False, False), Import("b", "os.path", 2, False, False)],
+        "c": [Import("c", "a", 1, True, False), Import("c", "a", 2, False, True)],
+    }
+    order = {name: needed_at_import(name, imports, imports.get) for name in imports}
+    assert list(graphlib.TopologicalSorter(order).static_order()) == ["c", "b", "a"]
+    imports["c"].append(Import("c", "a.name", 3, False, False))
+    order = {name: needed_at_import(name, imports, imports.get) for name in imports}
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(order).static_order())
 
 
 # One idea per module. Past 400 lines, the reason is written here or the module is split.
