@@ -15,7 +15,7 @@ from probes.auroc import compute_auroc
 from probes.findings import Ranking, plain
 from probes.ranking import rank
 from probes.search import search_units, similar_places
-from probes.sites import sites_of
+from probes.sites import copies_text, sites_of
 from probes.tracks import Track, load_tracks
 
 N_BEST = 40
@@ -160,7 +160,7 @@ def search_text(
             "units": [plain({"unit": u.unit, "sign": u.sign, "score": u.score}) for u in units],
             "nDocuments": None,
             "isDraft": False,
-            "warnings": [],
+            "warnings": copies_text(units.copies),
         }
         job.show(answer)
         places = similar_places(recording, ranges, units[:5], n_best=N_PLACES, stream=stream)

@@ -70,7 +70,8 @@ def compute_auroc(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     ----------
     values : ndarray (n_positions, n_units) or (n_positions,)
         Activations of any floating-point type. A unit with NaN has no area.
-    labels : ndarray (n_positions,) or (n_positions, n_tracks), bool
+    labels : ndarray (n_positions,) or (n_positions, n_tracks)
+        bool, or 0 and 1.
 
     Returns
     -------
@@ -81,11 +82,11 @@ def compute_auroc(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a label is the same everywhere, or lengths differ.
+        If a label is the same everywhere, is not yes or no, or lengths differ.
     """
     values = np.asarray(values)
     values = values[:, None] if values.ndim == 1 else values
-    tracks = np.asarray(labels, bool)
+    tracks = yes_or_no(labels)
     patterns = Patterns.of(tracks[:, None] if tracks.ndim == 1 else tracks)
     if len(tracks) != len(values):
         raise ValueError(f"{len(tracks):,} labels for {len(values):,} positions.")
@@ -95,6 +96,24 @@ def compute_auroc(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     areas = patterns.auroc(sums)
     areas[n_nan > 0] = np.nan
     return areas[:, 0] if tracks.ndim == 1 else areas
+
+
+def yes_or_no(labels: np.ndarray) -> np.ndarray:
+    """Return labels as bool; NaN would silently be a yes.
+
+    Raises
+    ------
+    ValueError
+        If there is anything but yes and no, or 0 and 1.
+    """
+    given = np.asarray(labels)
+    if given.dtype != bool and not np.isin(given, (0, 1)).all():
+        other = given[~np.isin(given, (0, 1))]
+        raise ValueError(
+            f"Labels are yes or no, or 0 and 1; {len(other):,} are not, such as {other[0]!r}: "
+            "leave such positions out."
+        )
+    return given.astype(bool, copy=False)
 
 
 def rank_sums(

@@ -124,7 +124,8 @@ def search_recording(
     Returns
     -------
     dict
-        ``units`` and ``places``, JSON-able; a place with its text and where it is.
+        ``units`` and ``places``, JSON-able, a place with its text and where it is; and ``copies``,
+        the sites that were left out since they hold the values of another one.
     """
     with interp.open(path) as recording:
         stream = recording.stream()
@@ -139,4 +140,6 @@ def search_recording(
             shown.append(
                 place.to_dict() | {"where": f"doc{place.document}:{first}-{last}", "text": text}
             )
-        return {"units": [unit.to_dict() for unit in units], "places": shown}
+        return {
+            "units": [unit.to_dict() for unit in units], "places": shown, "copies": units.copies
+        }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from probes.comparisons import check_same, control_task, without_model
 from probes.documents import ENOUGH_DOCUMENTS
 from probes.exclusion import Without, names_of
+from probes.intervals import FEW_TELL, telling_documents
 from probes.mdl import online_code
 from probes.probe_task import ProbeTask, make_task, predict, probe_maker, refit
 from probes.ranking import split_rows
@@ -88,7 +89,11 @@ def evaluate(
     word = _word_numbers(recording, concept) if values is None else None
     task = make_task(labels, rows, n_fit, n_test, word)
     x_fit, x_test = task.fit.read(recording, chosen), task.test.read(recording, chosen)
-    make = probe_maker(task, x_fit, probe, k, strength, seed)
+
+    def maker(x: np.ndarray) -> Callable[[], Any]:
+        return probe_maker(task, x, probe, k, strength)
+
+    make = maker(x_fit)
     fitted = make().fit(x_fit, task.y_fit)
     prediction = predict(task, fitted, x_test)
     starts = task.test.rows.starts
@@ -99,7 +104,7 @@ def evaluate(
     ):
         if where:
             check_same(recording, other, where, labels.stream)
-            baselines[name] = refit(task, make, other, where)
+            baselines[name] = refit(task, maker, other, where)
     metric = MAIN[task.kind]
     scores = score(task.kind, task.y_test, prediction)
     has_code = description and task.kind != "numeric"
@@ -171,5 +176,8 @@ def _top_units(recording: Any, sites: Sequence[str], fitted: Any, n: int = 10) -
 def _warnings(task: ProbeTask) -> list[str]:
     n = task.test.rows.n_documents
     if n >= ENOUGH_DOCUMENTS:
+        if task.kind == "binary":
+            few = telling_documents(task.y_test, task.test.rows.starts)
+            return [FEW_TELL.format(few, n)] if few < ENOUGH_DOCUMENTS else []
         return []
     return [f"only {n} test documents; with fewer than {ENOUGH_DOCUMENTS} the interval says little"]

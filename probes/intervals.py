@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm, t
 
-from probes.auroc import distinct_values
+from probes.auroc import distinct_values, yes_or_no
 from probes.documents import draw_documents
 from probes.kernels import resampled_areas
 
@@ -54,7 +54,7 @@ def bootstrap_auroc(
     order = np.argsort(keys.max() - keys if sign > 0 else keys, kind="stable")
     n_documents = len(document_start) - 1
     document = np.repeat(np.arange(n_documents), np.diff(document_start))[order]
-    ties, inside = keys[order], np.asarray(labels, bool)[order]
+    ties, inside = keys[order], yes_or_no(labels)[order]
     counts = np.array(stands_for, np.float64)[inside.astype(np.int64)]
     if _RARE * inside.sum() < len(inside):
         ties, document, inside, counts = _merged(ties, document, inside, counts, n_documents)

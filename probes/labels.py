@@ -129,14 +129,26 @@ def _own(recording: Any, name: str, values: Any, stream: str | None) -> Labels:
             f"The labels of {name} have shape {array.shape}, but stream {where!r} has "
             f"{n_positions:,} positions: one label per position is needed."
         )
+    missing = np.zeros(n_positions, bool)
+    if array.dtype == object:
+        missing = np.array([_is_missing(value) for value in array], bool)
+        if all(isinstance(value, bool | int | float | np.number) for value in array[~missing]):
+            array = np.where(missing, np.nan, array).astype(np.float64)
     if array.dtype.kind in "UO":
-        names = [str(value) for value in array]
-        categories = sorted(set(names))
-        codes = np.searchsorted(categories, names).astype(np.int32)
+        names = np.array([str(value) for value in array])
+        categories = sorted(set(names[~missing].tolist()))
+        codes = np.where(missing, -1, np.searchsorted(categories, names)).astype(np.int32)
         return Labels(name, "categorical", codes, where, categories)
     if array.dtype.kind not in "biuf":
         raise InterpError(f"The labels of {name} are {array.dtype}; give bools, numbers or text.")
     return Labels(name, "binary" if array.dtype == bool else "numeric", array, where)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is what a table has where there is none: never a category."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
 
 
 def _annotated(recording: Any, name: str) -> Labels:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.auroc import distinct_values
+from probes.auroc import distinct_values, yes_or_no
 
 #: Quantile bins of the mutual information.
 N_BINS = 16
@@ -35,7 +35,7 @@ class ValueCounts:
     def of(cls, values: np.ndarray, labels: np.ndarray) -> ValueCounts:
         """Count one unit's values (n_positions,) by a label (n_positions,) bool."""
         distinct, key = distinct_values(np.asarray(values))
-        labels = np.asarray(labels, bool)
+        labels = yes_or_no(labels)
         inside = np.bincount(key[labels], minlength=len(distinct))
         outside = np.bincount(key[~labels], minlength=len(distinct))
         return cls(distinct.astype(np.float64), inside, outside)

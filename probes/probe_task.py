@@ -75,9 +75,9 @@ def make_task(
 
 
 def probe_maker(
-    task: ProbeTask, x_fit: np.ndarray, probe: Any, k: int, strength: float | None, seed: int
+    task: ProbeTask, x_fit: np.ndarray, probe: Any, k: int, strength: float | None
 ) -> Callable[[], Any]:
-    """Return what makes a new probe; its strength is chosen once, for the baselines too."""
+    """Return what makes a new probe, of the strength that suits `x_fit`."""
     from sklearn.base import clone
 
     if probe is not None and not isinstance(probe, str):
@@ -141,17 +141,22 @@ def predict(task: ProbeTask, fitted: Any, X: np.ndarray) -> np.ndarray:
 
 
 def refit(
-    task: ProbeTask, make: Callable[[], Any], other: Any, sites: list[str]
+    task: ProbeTask,
+    maker: Callable[[np.ndarray], Callable[[], Any]],
+    other: Any,
+    sites: list[str],
 ) -> dict[str, float]:
-    """Return the scores of the same probe, fitted to and scored on other activations.
+    """Return the scores of the same kind of probe, fitted to and scored on other activations.
 
     Parameters
     ----------
     task : ProbeTask
-    make : callable
-        Makes a new probe.
+    maker : callable
+        From what a probe is fitted to, to what makes it: a strength that suits one model's
+        activations would leave another's behind.
     other : Recording
     sites : list of str
     """
-    fitted = make().fit(task.fit.read(other, sites), task.y_fit)
+    x_fit = task.fit.read(other, sites)
+    fitted = maker(x_fit)().fit(x_fit, task.y_fit)
     return score(task.kind, task.y_test, predict(task, fitted, task.test.read(other, sites)))

@@ -17,7 +17,7 @@ from interp.errors import InterpError
 from interp.sites import SiteDescription
 from probes.auroc import N_KEYS, order_keys
 from probes.findings import plain
-from probes.sites import sites_of
+from probes.sites import choose_sites
 
 #: Positions that stand for "elsewhere" in a first, quick answer.
 BACKGROUND = 1 << 15
@@ -60,6 +60,21 @@ class FoundUnit:
         return plain(asdict(self))
 
 
+class FoundUnits(list[FoundUnit]):
+    """Units, best first, and what was not searched.
+
+    Attributes
+    ----------
+    copies : dict of str to str
+        Sites that were left out since they hold the values of another one
+        (:func:`probes.sites.choose_sites`).
+    """
+
+    def __init__(self, units: Sequence[FoundUnit], copies: dict[str, str]) -> None:
+        super().__init__(units)
+        self.copies = copies
+
+
 @dataclass(frozen=True)
 class Place:
     """A stretch of text where the same units behave the same way.
@@ -92,8 +107,10 @@ def search_units(
     background: int | None = BACKGROUND,
     stream: str | None = None,
     n_threads: int = 2,
-) -> list[FoundUnit]:
+) -> FoundUnits:
     """Return the units that are on in some ranges and off elsewhere, best first.
+
+    Also which sites were left out as copies of others: ``copies`` of what is returned.
 
     Parameters
     ----------
@@ -120,10 +137,10 @@ def search_units(
     inside = _check_ranges(ranges, n_positions)
     elsewhere = _elsewhere(inside, n_positions, background)
     around = _surroundings(inside, np.asarray(recording.streams[where].document_start))
-    chosen = sites_of(recording, sites, where)
+    chosen = choose_sites(recording, sites, where)
     blocks = [
         (site, start, min(start + _UNITS_AT_ONCE, recording.sites[site].n_units))
-        for site in chosen
+        for site in chosen.names
         for start in range(0, recording.sites[site].n_units, _UNITS_AT_ONCE)
     ]
 
@@ -152,7 +169,8 @@ def search_units(
     with ThreadPoolExecutor(max(1, n_threads)) as pool:
         found = [unit for units in pool.map(work, blocks) for unit in units]
     found = [unit for unit in found if np.isfinite(unit.score)]
-    return sorted(found, key=lambda unit: (-unit.score, -unit.worst))[:n_best]
+    found.sort(key=lambda unit: (-unit.score, -unit.worst))
+    return FoundUnits(found[:n_best], chosen.copies)
 
 
 def _check_ranges(ranges: Sequence[tuple[int, int]], n_positions: int) -> list[tuple[int, int]]:
@@ -239,7 +257,8 @@ def _found(
     sign = 1 if places.mean() >= 0.5 else -1
     signed = places if sign > 0 else 1 - places
     # NaN sorts to the end and leaves no place to compare with.
-    bad = np.isnan(ordered[-1]) or any(np.isnan(part).any() for part in parts)
+    bad = np.isnan(ordered[-1]) or any(np.isnan(part).any() for part in (*parts, *near))
+    middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]]
     return FoundUnit(
         unit=f"{site.name}:{unit}",
         site=site.name,
@@ -248,7 +267,7 @@ def _found(
         score=float("nan") if bad else float(signed.mean()),
         worst=float(signed.min()),
         inside=float(np.median(np.concatenate(parts))),
-        outside=float(ordered[len(ordered) // 2]),
+        outside=float(middle.mean(dtype=np.float64)),
     )
 
 

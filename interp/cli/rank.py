@@ -90,11 +90,14 @@ def _search(
     path: Path, positions: str, sites: list[str] | None, n_best: int, as_json: bool
 ) -> None:
     from probes.commands import search_recording
+    from probes.sites import copies_text
 
     found = search_recording(path, positions, sites, n_best)
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    for sentence in copies_text(found["copies"]):
+        print(f"{sentence}.")
     for unit in found["units"]:
         print(
             f"{unit['unit']}  {'on' if unit['sign'] > 0 else 'off'}  {unit['score']:.3f} "

@@ -25,7 +25,7 @@ class Activity:
     mean, variance : ndarray (n_units,) float64
         NaN for a unit that holds NaN.
     mean_inside, mean_outside : ndarray (n_units,) float64
-        By the state after reading.
+        By the state after reading; NaN where there is no such position.
     """
 
     site: str
@@ -67,7 +67,8 @@ def measure_activity(recording: Any, site: str, rows: Rows, track: Track) -> Act
             counts += [(~inside).sum(), inside.sum()]
     n = counts.sum()
     mean = sums.sum(0) / n
-    outside, within = sums / np.maximum(counts, 1)[:, None]
+    with np.errstate(invalid="ignore"):
+        outside, within = sums / counts[:, None]
     return Activity(site, mean, np.maximum(squares / n - mean**2, 0), within, outside)
 
 
@@ -87,7 +88,7 @@ def values_to_hold(
     Raises
     ------
     InterpError
-        If a unit's mean is unknown, since it holds NaN.
+        If a unit's mean is unknown, since it holds NaN or the concept is never there.
     """
     if mode == "zero":
         return np.zeros(len(units))
@@ -101,6 +102,11 @@ def values_to_hold(
     held = source[units]
     if not np.isfinite(held).all():
         unit = int(units[~np.isfinite(held)][0])
+        if np.isfinite(activity.mean[unit]):
+            raise InterpError(
+                f"No position of the documents that means are taken over is {mode} the concept, so "
+                "there is nothing to hold units at; record more text, or try --seed."
+            )
         raise InterpError(
             f"{activity.site}:{unit} holds NaN or infinities, so it has no mean to be held at; "
             "choose another unit, or --mode zero."

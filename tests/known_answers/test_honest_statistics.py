@@ -60,10 +60,7 @@ def test_t10_intervals_by_position_are_several_times_too_narrow(states):
 
 
 def test_t10_shuffled_labels_make_a_null_that_is_too_easy(states):
-    """Shifts within a document keep how often a label comes there, and may be wider than swaps.
-
-    They are for quoted strings in pieces of one length; in whole files swaps are the widest.
-    """
+    """Shifts within a document keep how often a label comes there: wider or narrower than swaps."""
     cells, starts, labels = states[0], states[1], states[2]["if_condition"]
     ranks = cells.argsort(0).argsort(0).astype(np.float32) / len(cells)
     ranks -= ranks.mean(0)
@@ -83,7 +80,7 @@ def test_t10_shuffled_labels_make_a_null_that_is_too_easy(states):
         inside = drawn.sum(1)[:, None]
         gap = (drawn.astype(np.float32) @ ranks) / inside * n / (n - inside)
         null[name] = float(np.quantile(np.abs(gap).max(1), 0.95)) + 0.5
-    assert null["iid"] < null["shift"] < null["swap"], null
+    assert null["iid"] < min(null["shift"], null["swap"]), null
 
 
 def test_t10_an_mlp_memorises_what_a_linear_probe_cannot(code_recording):

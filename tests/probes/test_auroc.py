@@ -136,3 +136,16 @@ def test_bootstrap_equals_an_explicit_resample(sign):
 def test_benjamini_hochberg_equals_scipy():
     p = np.array([0.01, 0.5, 0.02, 0.9, 0.02])
     np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, np.nan, 0], [0, 1, 2, 0]])
+def test_labels_that_are_not_yes_or_no_are_no_yes(labels):
+    values, labels = np.arange(4.0), np.array(labels)
+    for measure in (
+        lambda: compute_auroc(values, labels),
+        lambda: ValueCounts.of(values, labels),
+        lambda: bootstrap_auroc(values, labels, np.array([0, 2, 4])),
+    ):
+        with pytest.raises(ValueError, match="1 are not, such as"):
+            measure()
+    assert compute_auroc(values, np.array([0.0, 1, 1, 0])) == 0.5

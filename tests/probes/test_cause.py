@@ -14,13 +14,16 @@ from interp.errors import InterpError, ModelError, RecordingError, SiteError
 from interp.intervention import Clamp, Clamped
 from interp.models.loading import load
 from probes.cause import ablate, steer
+from probes.cause.activity import measure_activity, values_to_hold
 from probes.cause.effects import Sums
 from probes.cause.losses import Variant, compute_losses
 from probes.cause.places import places_of
 from probes.cause.steering import next_tokens
-from probes.documents import draw_documents
+from probes.documents import Rows, draw_documents
 from probes.results import read_results
+from probes.tracks import Track
 from tests.probes import brackets
+from tests.probes.planted import write_recording
 
 CELL = "lstm/l0/cell"
 
@@ -263,3 +266,16 @@ def test_an_incomplete_recording_is_refused(tmp_path):
                            np.arange(0, 801, 100), complete=False)  # fmt: skip
     with interp.open(path) as recording, pytest.raises(RecordingError, match="incomplete"):
         ablate(recording, f"{CELL}:0", "open")
+
+
+def test_a_concept_that_never_comes_has_no_mean_to_hold_units_at(tmp_path):
+    values = np.ones((6, 2), np.float32)
+    path = write_recording(tmp_path / "run.h5", values, [0, 3, 6])
+    track = Track("never", np.zeros(6, bool))
+    with interp.open(path) as recording:
+        activity = measure_activity(
+            recording, "lstm/l0/cell", Rows.of(np.array([0, 3, 6]), np.arange(2)), track
+        )
+    with pytest.raises(InterpError, match="is inside the concept, so there is nothing to hold"):
+        values_to_hold(activity, np.array([0]), "inside", None)
+    assert values_to_hold(activity, np.array([0]), "outside", None) == 1

@@ -248,3 +248,13 @@ def test_words_average_their_positions(recording):
 def test_public_names_are_not_shadowed_by_modules():
     for _ in range(2):
         assert all(callable(getattr(probes, name)) for name in probes.__all__)
+
+
+def test_random_weights_get_the_strength_that_suits_them(folder):
+    options = {"control": False, "description": False, "n_resamples": 5, "n_fit": 400}
+    with interp.open(folder / "random.h5") as noise, interp.open(folder / "run.h5") as known:
+        beside = probes.evaluate(noise, "x", "lstm/l0/cell", values=LABELS, random_init=known,
+                                 **options)  # fmt: skip
+        alone = probes.evaluate(known, "x", "lstm/l0/cell", values=LABELS, **options)
+    assert beside.probe != alone.probe
+    assert beside.baselines["random_init"] == pytest.approx(alone.scores)

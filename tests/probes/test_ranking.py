@@ -208,3 +208,18 @@ def test_work_reports_its_progress_and_can_be_stopped(recording):
 
     with pytest.raises(KeyboardInterrupt):
         probes.rank(recording, {"planted": LABELS}, progress=stop)
+
+
+def test_labels_of_a_table_may_be_missing(recording):
+    """None and NaN of a pandas column are no category, and no yes."""
+    words = np.where(LABELS, "in", "out").astype(object)
+    words[::7], words[1::7] = None, float("nan")
+    with pytest.raises(InterpError, match="has no label"):
+        probes.rank(recording, {"kind": words}, n_swaps=0)
+    options = {"n_swaps": 0, "skip_missing": True, "n_best": 1}
+    rankings = probes.rank(recording, {"kind": words}, **options)
+    assert [ranking.concept for ranking in rankings] == ["kind=in", "kind=out"]
+    answers = LABELS.astype(object)
+    answers[::7] = None
+    ranking = probes.rank(recording, {"kind": answers}, **options)[0]
+    assert ranking.best.auroc > 0.9 and ranking.left_out == {"no label": len(answers[::7])}

@@ -87,3 +87,18 @@ def test_the_command_searches_by_positions(recording):
     assert f"{SITE}:9  off" in shown and "behave the same way" in shown
     for wrong in (["rank", str(recording.path)], [*command, "--concept", "string"]):
         assert isinstance(CliRunner().invoke(app, wrong).exception, InterpError)
+
+
+def test_a_unit_with_nan_right_beside_a_range_has_no_place_there(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5_000, 3)).astype(np.float32)
+    values[2_100:2_120, 1] += 9
+    values[2_098, 1] = np.nan
+    path = write_recording(tmp_path / "run.h5", values, np.arange(0, 5_001, 500))
+    with interp.open(path) as recording:
+        found = probes.search_units(recording, [(2_100, 2_120)], background=1_024)
+    assert {unit.unit_index for unit in found} == {0, 2}
+    quiet = values[:, 0]
+    with interp.open(path) as recording:
+        unit = next(u for u in probes.search_units(recording, [(0, 2)], background=None)
+                    if u.unit_index == 0)  # fmt: skip
+    assert unit.outside == pytest.approx(np.median(quiet[2:]))

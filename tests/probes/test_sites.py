@@ -1,5 +1,7 @@
 """Sites that hold the same values under two names are asked once."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +86,15 @@ def test_the_output_of_a_recurrent_net_is_known_as_its_top_layer(tmp_path, bidir
         assert choose_sites(recording, "lstm/*", stream).copies == {"lstm/output": top}
         lower = ["lstm/l0/hidden", "lstm/o*"]  # the top layer is not among them
         assert choose_sites(recording, lower, stream).copies == {}
+
+
+def test_a_search_by_positions_says_what_it_left_out(path):
+    with interp.open(path) as recording:
+        found = probes.search_units(recording, [(100, 140), (600, 640)], "lstm/*")
+    assert found.copies == {"lstm/output": "lstm/l1/hidden"}
+    assert not any(unit.site == "lstm/output" for unit in found)
+    arguments = ["rank", str(path), "--positions", "doc1:0-40,doc6:0-40", "--sites", "lstm/*"]
+    said = "lstm/output holds the values of lstm/l1/hidden and was left out; name it to have it."
+    assert said in CliRunner().invoke(app, arguments).stdout
+    as_json = CliRunner().invoke(app, [*arguments, "--json"]).stdout
+    assert json.loads(as_json)["copies"] == {"lstm/output": "lstm/l1/hidden"}
