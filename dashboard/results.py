@@ -107,6 +107,12 @@ def results_of_unit(source: Source, site: str, unit: int) -> list[dict[str, Any]
     return rows
 
 
+def _interval(result: dict[str, Any], form: str) -> str:
+    """Return an interval in brackets; from one document there is none."""
+    low, high = result["interval"]
+    return "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
+
+
 def _nothing(result: dict[str, Any], title: str, name: str) -> list[dict[str, Any]]:
     return []
 
@@ -117,9 +123,8 @@ def _ranked(result: dict[str, Any], title: str, name: str) -> list[dict[str, Any
         if score["unit"] == name:
             is_binary = score["auroc"] is not None
             value = score["auroc"] if is_binary else score["spearman"]
-            low, high = score["interval"]
             text = (
-                f"{'AUROC' if is_binary else 'Spearman'} {value:.3f} ({low:.3f} to {high:.3f}) on "
+                f"{'AUROC' if is_binary else 'Spearman'} {value:.3f}{_interval(score, '.3f')} on "
                 f"unseen documents, place {place + 1} of {result['n_units']:,} units"
             )
             rows.append(_row(f"tells {title}", value, text, score["n_documents"]))
@@ -131,8 +136,8 @@ def _clamped(result: dict[str, Any], title: str, name: str) -> list[dict[str, An
         return []
     rows = []
     for place, effect in result["effects"].items():
-        low, high = effect["interval"]
-        text = f"{effect['effect']:+.3f} nats ({low:+.3f} to {high:+.3f}) {place.replace('_', ' ')}"
+        where = place.replace("_", " ")
+        text = f"{effect['effect']:+.3f} nats{_interval(effect, '+.3f')} {where}"
         if effect.get("random"):
             text += f"; the worst of random units {effect['random']['highest']:+.3f}"
         what = f"clamped to {result['mode']}, {result['concept']}"

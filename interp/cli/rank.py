@@ -154,6 +154,7 @@ def print_left_out(left_out: dict[str, int]) -> None:
 def _cells(score: Any) -> list[str]:
     chosen, value = score.selection_spearman, score.spearman
     signs, precision = ("+", "-"), []
+    low, high = score.interval
     if score.auroc is not None:
         chosen, value = score.selection_auroc, score.auroc
         signs, precision = ("on", "off"), [f"{score.average_precision:.3f}"]
@@ -162,7 +163,7 @@ def _cells(score: Any) -> list[str]:
         signs[0] if score.sign > 0 else signs[1],
         f"{chosen:.3f}",
         f"{value:.3f}",
-        f"{score.interval[0]:.3f} to {score.interval[1]:.3f}",
+        "" if low != low else f"{low:.3f} to {high:.3f}",
         *precision,
         f"{score.mutual_information:.3f}",
         "" if score.p_value is None else f"{score.p_value:.3f}",

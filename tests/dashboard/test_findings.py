@@ -323,3 +323,28 @@ def test_axe_finds_nothing_serious(address, open_page, search, wait, theme):
     page.wait_for_timeout(300)
     found = Axe().run(page).response["violations"]
     assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+def test_an_interval_of_one_document_is_no_error_of_the_page(client, path):
+    """With the concept in one document only there is none, and JSON has null."""
+    import interp
+    from probes.results import write_result
+
+    effect = {"effect": 0.5, "interval": [None, None], "n_documents": 1, "random": None}
+    score = {"unit": PLANTED, "auroc": 0.9, "interval": [None, None], "n_documents": 4}
+    results = {
+        "rank": {"scores": [score], "n_units": 6, "n_documents": 4},
+        "ablate": {"unit": PLANTED, "concept": "c", "mode": "mean", "effects": {"end": effect}},
+    }
+    with interp.open(path) as recording:
+        files = [write_result(recording, kind, "c", {}, found) for kind, found in results.items()]
+    try:
+        site, unit = PLANTED.split(":")
+        said = [
+            row["text"] for row in ask(client, f"unit_facts?site={site}&unit={unit}")["results"]
+        ]
+        assert "AUROC 0.900 on unseen documents, place 1 of 6 units" in said
+        assert "+0.500 nats end" in said
+    finally:
+        for file in files:
+            file.unlink()
