@@ -22,6 +22,7 @@ from interp.storage.attention_site import AttentionPlan, AttentionSite
 
 # Parts that say how values came about, not what they are.
 _CIRCUMSTANCES = ("schedule", "model", "provenance")
+_BLOCK_ROWS = 1 << 16
 
 
 def checksum(rows: np.ndarray) -> int:
@@ -61,14 +62,24 @@ def of_stream(
         Token ids and spans.
     """
     hashed = hashlib.sha256(name.encode())
-    hashed.update(np.asarray(document_start, "<i8").tobytes())
+    _add(hashed, np.asarray(document_start, "<i8"))
     for packed in strings:
         hashed.update(b"-" if packed is None else b"+")
         for array in packed or ():
-            hashed.update(array.tobytes())
+            _add(hashed, array)
     for values in numbers:
-        hashed.update(b"-" if values is None else np.asarray(values, "<i8").tobytes())
+        if values is None:
+            hashed.update(b"-")
+        else:
+            _add(hashed, np.asarray(values), "<i8")
     return hashed.hexdigest()
+
+
+def _add(hashed: Any, values: np.ndarray, dtype: str | None = None) -> None:
+    """Add the bytes of an array to a hash, in blocks: a corpus is not copied for it."""
+    for start in range(0, len(values), _BLOCK_ROWS):
+        block = values[start : start + _BLOCK_ROWS]
+        hashed.update(np.ascontiguousarray(block, dtype))
 
 
 def of_sites(sites: Iterable[SiteDescription]) -> str:

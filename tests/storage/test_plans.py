@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from interp.storage import (
     RecordingWriter,
     StreamPlan,
 )
+from interp.storage.packed import pack
 from tests.storage.example import cut, default_sites, site, small, stream
 from tests.storage.refusing import message
 
@@ -133,3 +137,24 @@ def test_defects_of_the_caller_are_told_apart(tmp_path):
         with pytest.raises(ValueError, match="committed"):
             example.write_segment(writer, 0)
     assert issubclass(SiteError, InterpError)
+
+
+def test_a_large_corpus_is_hashed_without_a_copy_of_it():
+    n = 1 << 20
+    ids = np.random.default_rng(0).integers(0, 90, n).astype(np.uint8)
+    spans = np.stack([np.arange(n), np.arange(1, n + 1)], axis=1).astype(np.int32)
+    plan = StreamPlan("text", ["x"], [0, n], token_ids=ids, spans=spans, vocabulary=["a"] * 90)
+    tracemalloc.start()
+    try:
+        found = plan.digest()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+    expected = hashlib.sha256(b"text" + np.array([0, n], "<i8").tobytes())
+    for strings in (["x"], None, ["a"] * 90):
+        expected.update(b"-" if strings is None else b"+")
+        for array in pack(strings) if strings else ():
+            expected.update(array.tobytes())
+    expected.update(ids.astype("<i8").tobytes() + spans.astype("<i8").tobytes())
+    assert found == expected.hexdigest()
