@@ -91,7 +91,7 @@
       guesses && guesses.tokens && h('span', { className: 'guesses' },
         h('span', { className: 'quiet' }, guesses.target === 'next' ? 'expects next' : 'says'),
         guesses.tokens.map((/** @type {string} */ t, /** @type {number} */ i) => guesses.probability[i] >= SHOWN && h(Guess, { key: i, token: t, probability: guesses.probability[i], isActual: t === next }))),
-      guesses && guesses.loss !== null && h('span', { className: 'quiet' }, `loss ${guesses.loss.toFixed(2)} nats`));
+      guesses && guesses.loss !== null && h('span', { className: 'quiet readout-loss' }, `loss ${guesses.loss.toFixed(2)} nats`));
   }
 
   Object.assign(interp, { visible, predictionsAt });

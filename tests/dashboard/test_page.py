@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import served, shown_unit, state, until, wait_state
@@ -185,3 +186,22 @@ def test_leaving_the_overview_lays_the_text_out(open_page, address):
         page.locator(".documents select").evaluate("select => select.selectedOptions[0].text")
         == "shlex.py"
     )
+
+
+@pytest.mark.parametrize("width", [600, 1024, 1440])
+def test_nothing_of_a_position_and_no_signal_is_cut_off(open_page, address, width):
+    page = open_page(f"{address}/?site=lstm/l1/cell&unit=3&pos=40", width=width, height=768)
+    expect(page.locator(".pane-text .guess").first).to_be_visible()
+    expect(page.locator(".pane-text .readout-loss")).to_be_visible()
+    cut = page.evaluate(
+        """() => ['.pane-text .readout', '.toolbar .segments'].flatMap((name) => {
+          const outer = document.querySelector(name).getBoundingClientRect();
+          const parts = [...document.querySelectorAll(`${name} > *, ${name} .guess`)];
+          return parts.filter((part) => {
+            const box = part.getBoundingClientRect();
+            return box.left < outer.left || box.right > outer.right
+              || box.top < outer.top || box.bottom > outer.bottom;
+          }).map((part) => part.innerText);
+        })"""
+    )
+    assert cut == []
