@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from interp.capture.mode import Function, handles
 from interp.capture.modules import offers
+from interp.capture.packing import Order, order_of
 from interp.capture.products import own_arithmetic
 from interp.capture.reconstruction import Weights, gru_signals, lstm_signals
 from interp.capture.session import Place
@@ -55,6 +56,8 @@ class Call:
         Initial hidden, and cell for an LSTM, each (layers × directions, batch, n_units).
     weights : list of Tensor
         The flat list of all layers.
+    order : Order
+        Of the sequences, when packed.
     """
 
     function: Function
@@ -68,10 +71,11 @@ class Call:
     bidirectional: bool
     batch_first: bool = False
     batch_sizes: Tensor | None = None
+    order: Order = Order()
 
     @classmethod
-    def bind(cls, function: Function, args: tuple[Any, ...]) -> Call:
-        """Name the positional arguments of a call."""
+    def bind(cls, function: Function, args: tuple[Any, ...], arguments: Iterable[Any] = ()) -> Call:
+        """Name the positional arguments of a call; `arguments` are the module's that makes it."""
         is_lstm = function is torch.lstm
         state_at_2 = isinstance(args[2], tuple | list) if is_lstm else isinstance(args[2], Tensor)
         if isinstance(args[1], Tensor) and state_at_2:
@@ -84,6 +88,7 @@ class Call:
         return cls(
             function, data, tuple(state) if is_lstm else (state,), weights, has_biases, n_layers,
             dropout, train, bidirectional, batch_first, batch_sizes,
+            order_of(batch_sizes, arguments),
         )  # fmt: skip
 
     @property
@@ -114,6 +119,7 @@ class Call:
             self.bidirectional,
             self.batch_first,
             self.batch_sizes,
+            self.order,
         )
 
     def run(self) -> tuple[Tensor, ...]:
@@ -226,7 +232,7 @@ def handle(
     places: Sequence[Place], function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     """Run a fused recurrent function and record what each place wants of it."""
-    call = Call.bind(function, args)
+    call = Call.bind(function, args, _given(places[-1]))
     wishes = [
         (place, wish) for place in places if not place.shows_all for wish in wishes_of(place, call)
     ]
@@ -241,6 +247,11 @@ def handle(
         for place, wish in wishes:
             record_layer(place, runs[wish.layer], wish)
     return result
+
+
+def _given(place: Place) -> Iterator[Any]:
+    args, kwargs = place.arguments[-1]
+    yield from (*args, *kwargs.values())
 
 
 @dataclass(slots=True)
@@ -284,21 +295,13 @@ def record_layer(place: Place, run: LayerRun, wish: Wish) -> None:
         found, lengths = values[signal], None
         copy = wish.is_top and signal == HIDDEN
         if run.call.batch_sizes is not None:
-            found, lengths = unpack(_packed_like(place, found, run.call.batch_sizes))
+            found, lengths = unpack(PackedSequence(found, run.call.batch_sizes, *run.call.order))
             copy = False
         elif not (signal == HIDDEN and run.call.batch_first):
             found = found.transpose(0, 1)
         place.record(
             signal, found, layer=wish.layer, reverse=wish.reverse, lengths=lengths, copy=copy
         )
-
-
-def _packed_like(place: Place, data: Tensor, batch_sizes: Tensor) -> PackedSequence:
-    """Return packed rows with the order of the sequence that the module was called with."""
-    for value in (*place.arguments[-1][0], *place.arguments[-1][1].values()):
-        if isinstance(value, PackedSequence):
-            return PackedSequence(data, batch_sizes, value.sorted_indices, value.unsorted_indices)
-    return PackedSequence(data, batch_sizes)
 
 
 def _derive(run: LayerRun, hidden: Tensor, reverse: bool, signals: list[str]) -> dict[str, Tensor]:

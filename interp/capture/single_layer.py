@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from interp.capture.hooks import observes
 from interp.capture.modules import offered_by
+from interp.capture.packing import Order
 from interp.capture.products import own_arithmetic
 from interp.capture.recurrent import FUNCTION_OF, Call, LayerRun, record_layer, wishes_of
 from interp.capture.session import Place
@@ -46,18 +47,19 @@ def derives(place: Place) -> bool:
 
 def _call(layer: Any, input: Any, hx: Any = None) -> Call:
     """Return the call that a layer makes for the arguments of its forward, named as there."""
-    data, batch_sizes, order = input, None, None
+    data, batch_sizes, order = input, None, Order()
     if isinstance(input, PackedSequence):
-        data, batch_sizes, order, _ = input
+        data, batch_sizes, *indices = input
+        order = Order(*indices)
         n_sequences = int(batch_sizes[0])
     else:
         batch = 0 if layer.batch_first else 1
         data = input if input.ndim == 3 else input.unsqueeze(batch)
         n_sequences = data.shape[batch]
     return Call(
-        FUNCTION_OF[layer.mode], data, _state(layer, data, n_sequences, hx, order),
+        FUNCTION_OF[layer.mode], data, _state(layer, data, n_sequences, hx, order.sorted_indices),
         layer._flat_weights, layer.bias, 1, 0.0, layer.training, False, layer.batch_first,
-        batch_sizes,
+        batch_sizes, order,
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 from interp.capture.fused_attention import without_fast_path
@@ -160,10 +159,11 @@ class Clamped:
     def run_recurrent(self, target: Target, function: Function, args: tuple[Any, ...]) -> Any:
         """Run a fused recurrent function with the clamps of a module."""
         _refuse_recorder(target)
-        call = Call.bind(function, args)
+        given, named = self._stack[-1][1]
+        call = Call.bind(function, args, (*given, *named.values()))
         if torch.is_autocast_enabled(call.data.device.type):
             call = as_computed(call)
-        order = self._order_of_rows()
+        order = call.order.unsorted_indices
         n_rows = call.state[0].shape[1]
         entries: dict[tuple[int, bool], dict[str, Entries]] = {}
         for (layer, reverse, signal), clamps in target.signals.items():
@@ -211,14 +211,6 @@ class Clamped:
         if applied:
             self._fired.update(clamp.site for clamp in target.heads)
         return result
-
-    def _order_of_rows(self) -> Tensor | None:
-        """Return where each row of the caller's batch stands in a packed one that was sorted."""
-        args, kwargs = self._stack[-1][1]
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, PackedSequence):
-                return value.unsorted_indices
-        return None
 
 
 class _ClampMode(TorchFunctionMode):

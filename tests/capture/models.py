@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.overrides import _get_current_function_mode_stack
 
 from interp.capture import name_value
@@ -39,6 +40,14 @@ class HandWritten(nn.Module):
         for t in range(x.shape[1]):
             h = self.cell(x[:, t], h)
         return h
+
+
+class PacksItself(nn.LSTM):
+    """Sorts its sequences by length within its own forward."""
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(super().forward(packed)[0], batch_first=True)[0]
 
 
 def is_clean(model):

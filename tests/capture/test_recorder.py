@@ -10,7 +10,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 from interp.capture import Recorder
 from interp.errors import CaptureError
-from tests.capture.models import is_clean
+from tests.capture.models import PacksItself, is_clean
 
 
 def test_outputs_of_modules_and_sites_in_model_order(model, ids):
@@ -101,6 +101,17 @@ def test_lengths_and_first_use_do_not_depend_on_the_default_device(model, ids):
         model(ids)
         assert recorder.lengths("lstm/l0/cell").tolist() == [5, 2]
     assert torch.equal(recorder["lstm/l0/cell"], expected["lstm/l0/cell"])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_rows_stand_as_the_caller_had_them_where_a_module_packs_within(layers):
+    module = PacksItself(3, 4, layers, batch_first=True).eval()
+    lengths = torch.tensor([2, 6, 5])
+    with torch.no_grad(), Recorder(module, "**") as recorder:
+        result = module(torch.randn(3, 6, 3), lengths)
+    assert torch.equal(recorder[f"packsitself/l{layers - 1}/hidden"], result)
+    for site in list(recorder.sites)[1:]:
+        assert torch.equal(recorder.lengths(site), lengths)
 
 
 def test_take_keeps_runs_apart(model, ids):

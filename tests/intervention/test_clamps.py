@@ -10,6 +10,7 @@ from torch.nn import functional
 from interp import Recorder
 from interp.errors import SelectionError
 from interp.intervention import Clamp, Clamped
+from tests.capture.models import PacksItself
 
 
 def _net(batch_first=True, **options):
@@ -48,6 +49,13 @@ def test_steps_first_where_the_module_does_not_say_so_itself():
         plain = model(X.transpose(0, 1))
     assert torch.equal(found[:, 2, 1], STEPS[0].tanh())
     assert torch.equal(found[:, :2], plain[:, :2])
+
+
+def test_rows_are_the_callers_where_a_module_packs_within():
+    net = PacksItself(4, 6, batch_first=True).double().eval()
+    with torch.no_grad(), Clamped(net, [Clamp("packsitself/l0/hidden", (1,), 9.0, (0,))]):
+        found = net(X, torch.tensor([2, 7, 5]))
+    assert (found[0, :2, 1] == 9).all() and (found[1:, :, 1].abs() < 1).all()
 
 
 class Loop(nn.Module):
