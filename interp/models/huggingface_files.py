@@ -95,7 +95,8 @@ def _in_directory(folder: Path, name: str) -> HuggingFaceFiles:
 def _no_directory(path: Path, name: str) -> str:
     close = []
     if path.parent.is_dir():
-        close = nearest(path.name, [child.name for child in path.parent.iterdir()])
+        models = [p.name for p in path.parent.iterdir() if p.is_dir() or p.suffix == ".gguf"]
+        close = nearest(path.name, models)
     hint = f" Nearest names there: {', '.join(close)}." if close else ""
     if not _HUB_NAME.fullmatch(name):
         return f"There is no directory {path}, so hf:{name} cannot be loaded.{hint}"

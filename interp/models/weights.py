@@ -12,6 +12,8 @@ from torch import nn
 
 from interp.errors import ModelError, nearest
 
+#: Endings of files that may hold weights.
+_WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}
 #: Entries of a configuration that say nothing about what the model computes from its weights.
 _NO_SETTINGS = {"architectures", "transformers_version", "dtype", "torch_dtype"}
 
@@ -48,8 +50,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         If the file is missing, is not a weights file, or would need code to be unpickled.
     """
     if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
-        close = nearest(path.name, siblings)
+        siblings = path.parent.glob("*") if path.parent.is_dir() else []
+        close = nearest(path.name, [p.name for p in siblings if p.suffix in _WEIGHTS])
         hint = f" Nearest names there: {', '.join(close)}." if close else ""
         raise ModelError(f"There is no weights file {path}.{hint}")
     try:

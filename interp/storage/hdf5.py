@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 
-from interp.errors import RecordingError
+from interp.errors import RecordingError, nearest
 from interp.storage import schema
 from interp.storage.strings import read_attribute
 
@@ -86,8 +86,9 @@ def open_recording_file(path: Path) -> ReadOnlyFile:
     """
     if not os.path.exists(path):  # also where no file could be called so
         files = sorted(path.parent.glob("*.h5")) if path.parent.is_dir() else []
-        near = [file.name for file in files if not file.name.endswith(".view.h5")]
-        there = f" In {path.parent} there is: {', '.join(near[:5])}." if near else ""
+        names = [file.name for file in files if not file.name.endswith(".view.h5")]
+        names = list(dict.fromkeys([*nearest(path.name, names), *names]))
+        there = f" In {path.parent} there is: {', '.join(names[:5])}." if names else ""
         raise RecordingError(f"There is no recording {path}.{there}")
     if path.is_dir():
         raise RecordingError(f"{path} is a directory; a recording is one file, such as run.h5.")

@@ -275,9 +275,13 @@ def test_what_has_no_row_per_position_is_left_out_of_a_pattern_and_refused_by_na
 
 
 class TestRefusals:
-    def test_a_directory_that_is_not_there(self, folder):
-        with pytest.raises(ModelError, match=r"There is no directory .*/gtp2.*nearest|Nearest"):
-            load(f"hf:{folder}/gtp2")
+    def test_a_directory_that_is_not_there(self, tmp_path):
+        (tmp_path / "gpt2").mkdir()
+        for name in ("gtp2.txt", "gtp2.gguf"):
+            (tmp_path / name).touch()
+        near = r"There is no directory .*/gtp2, .* Nearest names there: gpt2, gtp2\.gguf\."
+        with pytest.raises(ModelError, match=near):
+            load(f"hf:{tmp_path}/gtp2")
 
     def test_a_hub_name_is_not_downloaded_unasked(self, monkeypatch, tmp_path):
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))

@@ -32,6 +32,10 @@ def test_missing(tmp_path, path):
         assert "There is no recording" in message(RecordingError, lambda n=name: interp.open(n))
     near = message(RecordingError, lambda: interp.open(path.parent / "rum.h5"))
     assert "there is: run.h5" in near
+    for name in ("a", "b", "c", "d", "e", "run"):
+        (tmp_path / f"{name}.h5").touch()
+    near = message(RecordingError, lambda: interp.open(tmp_path / "runn.h5"))
+    assert "there is: run.h5, " in near
 
 
 def test_directory_empty_file_and_other_kinds(tmp_path):
