@@ -9,7 +9,7 @@ import numpy as np
 
 from interp.extraction.attention_plans import statistics_for
 from interp.storage import AttentionPlan, RecordingPlan
-from interp.storage.attention_plan import attention_bytes
+from interp.storage.attention_plan import attention_bytes, is_sparse
 from interp.storage.attention_site import (
     FULL,
     STATS,
@@ -38,6 +38,8 @@ class AttentionEstimate:
         Keys that a position sees, at most.
     sparse_bytes, statistics_bytes : int or None
         What ``top-p:0.95`` and ``stats`` would take; only where full maps are large.
+    full_bytes : int or None
+        What full maps would take; only where they are no larger than those of top-p.
     """
 
     n_sites: int
@@ -48,6 +50,7 @@ class AttentionEstimate:
     most_keys: int
     sparse_bytes: int | None = None
     statistics_bytes: int | None = None
+    full_bytes: int | None = None
 
     def __str__(self) -> str:
         text = (
@@ -60,13 +63,19 @@ class AttentionEstimate:
             "; maps grow with the square of a document's length, here a position sees up to "
             f"{count(self.most_keys, 'key')}"
         )
-        if self.statistics_bytes is not None and self.sparse_bytes is not None:
-            text += (
-                f". That is much: --attention top-p:{SUGGESTED_MASS:g} would take about "
-                f"{size_text(self.sparse_bytes)}, --attention stats "
-                f"{size_text(self.statistics_bytes)}"
+        if self.full_bytes is not None:
+            return (
+                f"{text}. Full maps would take no more, {size_text(self.full_bytes)}: the weights "
+                "are so even that most keys are kept, each with its number. --attention full "
+                "leaves out nothing"
             )
-        return text
+        others = ((f"top-p:{SUGGESTED_MASS:g}", self.sparse_bytes), (STATS, self.statistics_bytes))
+        less = [
+            f"--attention {form} would take about {size_text(size)}"
+            for form, size in others
+            if size is not None and size < self.n_bytes
+        ]
+        return f"{text}. That is much: {', '.join(less)}" if less else text
 
 
 def estimate_attention(
@@ -97,6 +106,9 @@ def estimate_attention(
             for item in plan.attention.values()
         ),
     )
+    if is_sparse(plan):
+        full = attention_bytes(in_form(plan, FULL))
+        return replace(made, full_bytes=full) if full <= n_bytes else made
     if not is_large(plan, free_bytes):
         return made
     others = {form: attention_bytes(in_form(plan, form, share)) for form in (TOP_P, STATS)}

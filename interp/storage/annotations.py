@@ -129,7 +129,9 @@ class Annotations(Mapping[str, Annotation]):
             raise StorageError(f"Annotation {plan.name!r} is part of the recording itself.")
         path = self._path(plan.name)
         if path.exists() and not overwrite and self._belongs(path):
-            raise StorageError(f"{path} exists already; overwrite it on purpose, or rename.")
+            raise StorageError(
+                f"{path} exists already. Replace it with overwrite=True, or choose another name."
+            )
         n_positions = recording.stream(plan.stream).n_positions
         check_annotation(plan, n_positions)
         fingerprint = recording.fingerprint

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interp import arguments
 from interp.errors import StorageError
 from interp.selection import Selection, as_selection
 from interp.storage.atomic import replacing
@@ -77,14 +78,17 @@ def export(
     StorageError
         If the format is unknown, the file exists, or cannot be written.
     """
-    path = Path(path)
+    path = arguments.path("The file to write", path, StorageError)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise StorageError(f"{path}: the ending says the format: {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise StorageError(f"{path} cannot be written: there is no folder {path.parent}.")
     if os.path.exists(path) and not overwrite:
-        raise StorageError(f"{path} exists already; overwrite it on purpose, or rename.")
+        raise StorageError(
+            f"{path} exists already. Replace it with --overwrite (overwrite=True), or choose "
+            "another name."
+        )
     selection = as_selection(selection)
     if selection.site in recording.attention_sites:
         if annotations:

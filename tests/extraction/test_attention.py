@@ -269,9 +269,11 @@ def test_the_estimate_says_what_maps_take(tmp_path, monkeypatch):
     assert "full maps as float16, each weight within 0.00024" in str(summary)
     monkeypatch.setattr("interp.extraction.attention_costs.LARGE_BYTES", 10)
     interp.record(
-        make_transformer(), make_texts(LENGTHS), path, sites=SITES, progress=told, overwrite=True
-    )
+        make_transformer(context_length=256), make_texts([250, 200]), path, sites=SITES,
+        attention_dtype="float32", progress=told, overwrite=True,
+    )  # fmt: skip
     assert "--attention top-p:0.95 would take about" in str(told.estimates[1])
+    assert "--attention stats would take about" in str(told.estimates[1])
     sparse, statistics = (
         interp.record(
             make_transformer(), make_texts(LENGTHS), path, sites=SITES, attention=form,
@@ -281,6 +283,39 @@ def test_the_estimate_says_what_maps_take(tmp_path, monkeypatch):
     )  # fmt: skip
     assert "of the weights hold at least 0.5 of each row" in str(sparse)
     assert "statistics of each row" in str(statistics)
+
+
+def test_sparse_maps_of_even_weights_are_told_to_be_larger_than_full_ones(tmp_path):
+    told, sizes = Told(), {}
+    even = make_transformer()
+    with torch.no_grad():
+        for parameter in even.module.parameters():
+            parameter.mul_(1 / 60)
+    for adapter, form, dtype in (
+        (even, "top-p:0.95", "float16"),
+        (even, "full", "float16"),
+        (make_transformer(), "top-p:0.3", "float32"),
+    ):
+        path = tmp_path / f"{form}.h5"
+        options = {"sites": SITES, "attention": form, "attention_dtype": dtype, "top_k": 0}
+        interp.record(adapter, make_texts([60] * 4), path, progress=told, **options)
+        sizes[form] = path.stat().st_size
+    sparse, full, peaked = map(str, told.estimates)
+    assert sizes["top-p:0.95"] > sizes["full"]
+    assert "Full maps would take no more" in sparse
+    assert "--attention full" in sparse
+    assert "Full maps" not in full
+    assert "Full maps" not in peaked
+
+
+def test_what_would_take_more_is_not_suggested(tmp_path, monkeypatch):
+    monkeypatch.setattr("interp.extraction.attention_costs.LARGE_BYTES", 10)
+    told, even = Told(), make_transformer()
+    with torch.no_grad():
+        for parameter in even.module.parameters():
+            parameter.mul_(1 / 60)
+    interp.record(even, make_texts([60] * 4), tmp_path / "a.h5", sites=SITES, progress=told)
+    assert "That is much: --attention stats would take about" in str(told.estimates[0])
 
 
 def test_a_disk_too_small_is_refused_and_told_how_to_keep_less(tmp_path, monkeypatch):
