@@ -112,5 +112,14 @@ def _print_table(described: list[Any], loaded: LoadedModel) -> None:
     table.add_column("per")
     table.add_column("type")
     for site in described:
-        table.add_row(Text(site.name), str(site.n_units), site.per, site.dtype)
+        table.add_row(Text(site.name), *_size(site), site.dtype)
     Console().print(table)
+
+
+def _size(site: Any) -> tuple[str, str]:
+    """Return how much a site holds, and of what, as a recording will have it."""
+    if site.n_heads is None:
+        return str(site.n_units), site.per
+    if site.signal == "attention":
+        return f"{site.n_heads} heads", "query and key"
+    return str(site.n_heads * site.n_units), "position"

@@ -13,8 +13,9 @@ from interp.errors import CorpusError
 from interp.models.adapter import IMAGE, SOURCE, TARGET, streams_of
 
 #: Enough for every site to fire; short enough for any model. The second is for those that read
-#: words alone.
+#: words alone. After them come tokens of the adapter's own vocabulary.
 TEXTS = ("def f(x):\n    return 'text'\n", "ab")
+MOST_TOKENS = 64
 
 
 def sample_input(adapter: Any, text: str | None = None) -> tuple[Any, Any]:
@@ -29,12 +30,13 @@ def sample_input(adapter: Any, text: str | None = None) -> tuple[Any, Any]:
     Raises
     ------
     CorpusError
-        If `text` is empty, or the adapter encodes neither `text` nor a sample.
+        If `text` is empty, or the adapter encodes neither `text` nor a sample nor any of the
+        first tokens of its vocabulary.
     """
     if text == "":
         raise CorpusError("A text to run needs at least one character.")
     streams = streams_of(adapter)
-    texts = TEXTS if text is None else (text,)
+    texts = _texts(adapter, SOURCE in streams) if text is None else (text,)
     if IMAGE in streams:
         pixels, rectangles = adapter.encode(np.zeros((64, 64), np.uint8))
         return torch.from_numpy(np.asarray(pixels))[None], torch.tensor([len(rectangles)])
@@ -45,14 +47,32 @@ def sample_input(adapter: Any, text: str | None = None) -> tuple[Any, Any]:
     return {SOURCE: source[0], TARGET: target[0]}, {SOURCE: source[1], TARGET: target[1]}
 
 
+def _texts(adapter: Any, is_pair: bool) -> Sequence[str]:
+    known = getattr(adapter, "source_vocabulary", None) if is_pair else None
+    vocabulary = known or getattr(adapter, "vocabulary", None) or ()
+    return *TEXTS, *[str(token) for token in vocabulary[:MOST_TOKENS] if str(token).strip()]
+
+
 def _first(encode: Any, texts: Sequence[str]) -> np.ndarray:
+    """Return the ids of the first text that an adapter's `encode`, a user's code, can read."""
+    reasons = []
     for text in texts:
         try:
-            return np.asarray(encode(text)[0])
-        except CorpusError:
-            if text == texts[-1]:
-                raise
-    raise AssertionError("there is a text")
+            ids = np.asarray(encode(text)[0])
+        except Exception as error:
+            reasons.append(error)
+            continue
+        if len(ids):
+            return ids
+        reasons.append(CorpusError("it is no token"))
+    reason = reasons[0]
+    if isinstance(reason, CorpusError) and len(texts) == 1:
+        raise reason
+    what = repr(texts[0][:40]) if len(texts) == 1 else f"a sample such as {texts[0][:9]!r}"
+    raise CorpusError(
+        f"The adapter does not encode {what}: {type(reason).__name__}: {reason}. Give a short text "
+        "that it reads: --text."
+    ) from reason
 
 
 def _row(ids: Any) -> tuple[Tensor, Tensor]:

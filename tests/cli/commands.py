@@ -25,6 +25,31 @@ def poisoned():
         adapter.module.lstm.weight_hh_l1[3, 2] = float("nan")
     return adapter
 
+class Strict:
+    # Reads its own words alone, and lets Python say what it does not read.
+
+    predicts, carries_state, vocabulary = "next", True, ["<start>", "ok", "no"]
+
+    def __init__(self):
+        self.module = torch.nn.Embedding(3, 4)
+
+    def encode(self, text):
+        return [self.vocabulary.index(text)], None
+
+    def decode(self, ids):
+        return [self.vocabulary[i] for i in ids]
+
+    def forward(self, ids, lengths, state):
+        return self.module(ids), state
+
+def strict():
+    return Strict()
+
+def mute():
+    adapter = Strict()
+    adapter.encode = lambda text: [][0]
+    return adapter
+
 def bare():
     return torch.nn.LSTM(3, 4)
 

@@ -33,6 +33,11 @@ def test_the_smallest_temperature_takes_the_most_likely_character(folder, run):
     ("words", "said"),
     [
         ([TINY, "--text", ""], "at least one character"),
+        (
+            ["py:factories:strict", "--text", "?"],
+            "encode '?': ValueError: '?' is not in list. Give",
+        ),
+        (["py:factories:mute"], "IndexError: list index out of range. Give a short text"),
         (["py:factories:bare", "--input-shape", "5"], "does not take an input of shape 5"),
         (["py:factories:bare", "--input-shape", "9" * 30], "cannot be read"),
         (["py:factories:bare", "--input-shape", "0x3"], "cannot be read"),
@@ -41,6 +46,19 @@ def test_the_smallest_temperature_takes_the_most_likely_character(folder, run):
 def test_sites_of_an_input_that_cannot_be(folder, run, words, said):
     message = refused(run("sites", *words))
     assert said in message
+
+
+def test_sites_of_a_model_that_reads_its_own_tokens_alone(folder, run):
+    status, text, _ = run("sites", "py:factories:strict")
+    assert status == 0 and "embedding/output" in text
+
+
+def test_sites_of_attention_say_what_a_recording_will_hold(folder, run):
+    status, text, _ = run("sites", "py:factories:attentive", "--sites", "blocks.0.attention/*")
+    rows = {line.split()[1].partition("/")[2]: line.split()[3:] for line in text.splitlines()[4:-1]}
+    assert status == 0
+    assert rows["attention"][:6] == ["2", "heads", "│", "query", "and", "key"]
+    assert rows["query"][:3] == ["8", "│", "position"]  # two heads of four numbers
 
 
 def test_a_folder_to_train_into_that_is_a_file(folder, run):
