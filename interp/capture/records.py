@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -154,9 +154,3 @@ class Store:
         for site in self._sites.values():
             site.calls = []
         return taken
-
-
-def describe_values(description: SiteDescription, values: Tensor) -> SiteDescription:
-    """Return the description with the number of units and the type of `values`."""
-    n_units = values.shape[-1] if values.ndim else 1
-    return replace(description, n_units=n_units, dtype=dtype_name(values.dtype))

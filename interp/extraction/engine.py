@@ -238,11 +238,6 @@ def probe_step(step: Step, max_rows: int, max_positions: int | None = None) -> S
     return Step(step.batch, step.documents[rows], step.segment, parts)
 
 
-def describe_sites(found: Mapping[str, Any], dtype: str, stream: str) -> dict[str, Any]:
-    """Return site descriptions as the recording holds them: storage type and stream set."""
-    return {name: replace(site, dtype=dtype, stream=stream) for name, site in found.items()}
-
-
 def make_recorder(
     loaded: LoadedModel,
     sites: Iterable[str],

@@ -134,6 +134,20 @@ def test_padded_batches_with_lengths(model, ids):
         assert not recorder[site][1, 2:].any() and recorder[site][1, :2].any()
 
 
+def test_lengths_of_the_batches_that_follow(model, ids):
+    with Recorder(model, "**/cell", lengths=torch.tensor([3, 4])) as alone:
+        model(ids)
+    with Recorder(model, "**/cell", lengths=torch.tensor([5, 2])) as recorder:
+        model(ids)
+        first = recorder.take()
+        recorder.set_lengths(torch.tensor([3, 4]))
+        model(ids)
+    for site in alone.sites:
+        assert first[site].lengths.tolist() == [5, 2]
+        assert recorder.lengths(site).tolist() == [3, 4]
+        assert torch.equal(recorder[site], alone[site])
+
+
 def test_time_first_modules_are_recorded_batch_first():
     class TimeFirst(nn.Module):
         def __init__(self):
