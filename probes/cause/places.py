@@ -49,9 +49,9 @@ def places_of(
         "inside": before & inside,
         "start": ~before & inside,
         "outside": ~before & ~inside,
+        "elsewhere": ~(before & ~inside),
     }
-    groups = {name: members & known for name, members in groups.items()}
-    groups["elsewhere"] = known & ~groups["end"]
+    groups = {name: groups[name] & known for name in PLACES}
     if predicts == "same":
         return groups
     # From the position that is predicted to the one that predicts it; nothing predicts the first.

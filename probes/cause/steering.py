@@ -42,7 +42,7 @@ class TokenShift:
     ends : float
         Share of the concept's ends in the recording at which this token is the end.
     random_highest : float or None
-        The largest ``after - before`` among random units steered the same way.
+        The largest change among random units steered the same way, in the direction of this one.
     """
 
     token: str
@@ -249,10 +249,17 @@ def _shifts(
                 after=float(mean[1, token]),
                 interval=percentile_interval(resampled, int((counts > 0).sum())),
                 ends=float(ends[token]),
-                random_highest=float(change[1:, token].max()) if len(change) > 1 else None,
+                random_highest=_furthest(change[:, token]),
             )
         )
     return shifts
+
+
+def _furthest(change: np.ndarray) -> float | None:
+    """Return the change of a control that goes furthest where the first one goes."""
+    if len(change) < 2:
+        return None
+    return float(change[1:].max() if change[0] >= 0 else change[1:].min())
 
 
 def next_tokens(

@@ -14,9 +14,11 @@ from interp.errors import InterpError
 from probes.documents import draw_documents
 from probes.dynamics.layer_inputs import LayerInputs
 from probes.findings import plain
+from probes.intervals import percentile_interval
 
 #: Lags over which the factor per step is fitted.
 FIT = (5, 25)
+N_RESAMPLES = 500
 Loss = Callable[[Any, Any], Tensor]
 
 
@@ -36,7 +38,8 @@ class LayerGradient:
     factor : float
         exp of the slope of ln `mean` over `fit_lags`: what is left per further step.
     interval : (float, float)
-        95 % of resamples of the documents, of `factor`.
+        95 % of resamples of the documents, of `factor`, widened for few documents
+        (:func:`probes.intervals.percentile_interval`); NaN from one.
     fit_lags : (int, int)
     """
 
@@ -251,13 +254,12 @@ def _summary(
     clipped = None if scales is None else (norms * scales[:, None]).mean(axis=0)
     index = np.unique(owners, return_inverse=True)[1]
     n_documents = int(index.max()) + 1
-    weights = draw_documents(n_documents, 200, seed)[:, index]
+    weights = draw_documents(n_documents, N_RESAMPLES, seed)[:, index]
     resampled = weights @ norms / weights.sum(axis=1, keepdims=True)
-    factors = [decay_factor(curve, fit) for curve in resampled]
-    low, high = np.nanquantile(factors, [0.025, 0.975]) if n_documents > 1 else (np.nan,) * 2
+    factors = np.array([decay_factor(curve, fit) for curve in resampled])
     return LayerGradient(
         name, mean, np.median(norms, axis=0), truncated, clipped, decay_factor(mean, fit),
-        (float(low), float(high)), fit,
+        percentile_interval(factors, n_documents), fit,
     )  # fmt: skip
 
 

@@ -82,7 +82,9 @@ class LaggedProducts:
         sums = self._sums
         with np.errstate(invalid="ignore", divide="ignore"):
             covariance = sums / self._n_pairs[:, None]
-            covariance[:, sums[0] <= 1e-12 * self._n_pairs[0]] = np.nan
+            # What rounding leaves of a constant is far below any spread that a type can hold.
+            least = 1e-24 * self._mean[:, 0] ** 2 * self._n_pairs[0]
+            covariance[:, sums[0] <= least] = np.nan
             return covariance / covariance[0], self._n_pairs
 
     def _transform_back(self) -> None:

@@ -135,7 +135,7 @@ def score_alignment(
     ----------
     documents : iterable of ndarray (n_steps, n_keys)
         Without steps that should not count, such as the one that ends the output. Documents of
-        one step are left out.
+        one step, and steps without any weight, are left out.
     n_resamples, seed : int
         Of documents, for intervals.
 
@@ -145,11 +145,15 @@ def score_alignment(
         If no document has two steps.
     """
     # What is kept of a document is its steps, not its map.
-    kept = [
-        (strict_steps(weights), step_correlation(weights), diagonal_distance(weights))
-        for weights in map(_weights, documents)
-        if len(weights) > 1
-    ]
+    kept = []
+    for weights in map(_weights, documents):
+        total = weights.sum(axis=1)
+        seen = np.isfinite(total) & (total > 0)  # a step without weight looks nowhere, not at 0
+        if seen.sum() > 1:
+            steps = weights[seen]
+            kept.append(
+                (strict_steps(steps), step_correlation(steps), diagonal_distance(weights)[seen])
+            )
     if not kept:
         raise InterpError("Alignment needs a document with two steps at least.")
     means = {name: RowMeans(len(kept), 1) for name in ("steps", "documents", "rank", "diagonal")}

@@ -17,36 +17,6 @@ import numpy as np
 from interp.errors import InterpError
 
 
-def copying_score(
-    embedding: np.ndarray, value: np.ndarray, output: np.ndarray, unembedding: np.ndarray
-) -> float:
-    """Return how far a head's OV circuit raises the logit of what it attends to.
-
-    The sum of the real parts of the eigenvalues of W_E W_V W_O W_U over the sum of their sizes
-    (Elhage et al. 2021, A Mathematical Framework for Transformer Circuits): 1 copies, -1
-    suppresses, 0 does neither. Its non-zero eigenvalues are those of the small matrix
-    W_O W_U W_E W_V.
-
-    Parameters
-    ----------
-    embedding : ndarray (n_vocabulary, width)
-        W_E.
-    value : ndarray (width, head_dim)
-        W_V of one head.
-    output : ndarray (head_dim, width)
-        W_O of one head.
-    unembedding : ndarray (width, n_vocabulary)
-        W_U.
-
-    Returns
-    -------
-    float
-        In [-1, 1]; NaN if the circuit is zero. Layer norms, biases and other layers are left out:
-        it speaks of the direct path only.
-    """
-    return _score(output @ unembedding @ (embedding @ value))
-
-
 def _score(circuit: np.ndarray) -> float:
     eigenvalues = np.linalg.eigvals(circuit)
     size = np.abs(eigenvalues).sum()
@@ -77,7 +47,14 @@ class Circuits:
         return self.unembedding @ self.embedding
 
     def copying(self, site: str) -> list[float]:
-        """Return the copying score of each head of a site; see :func:`copying_score`."""
+        """Return how far the OV circuit of each head raises the logit of what it attends to.
+
+        The sum of the real parts of the eigenvalues of W_E W_V W_O W_U over the sum of their sizes
+        (Elhage et al. 2021, A Mathematical Framework for Transformer Circuits): 1 copies, -1
+        suppresses, 0 does neither, NaN if the circuit is zero. Its non-zero eigenvalues are those
+        of the small matrix W_O W_U W_E W_V. Layer norms, biases and other layers are left out: it
+        speaks of the direct path only.
+        """
         pairs = zip(self.value[site], self.output[site], strict=True)
         return [_score(output @ self.ends @ value) for value, output in pairs]
 

@@ -34,7 +34,7 @@ class InductionHead:
     previous : float
         Attention to the previous token, over all rows.
     copying : float or None
-        Of its OV circuit, see :func:`probes.heads.circuits.copying_score`.
+        Of its OV circuit, see :meth:`probes.heads.circuits.Circuits.copying`.
     is_induction : bool
         Prefix matching of at least the threshold, and its interval above chance, above the best
         fixed offset and above the control.

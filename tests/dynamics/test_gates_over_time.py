@@ -242,3 +242,15 @@ def test_an_incomplete_recording_is_refused(tmp_path):
         pytest.raises(InterpError, match="incomplete.*resume"),
     ):
         measure_saturation(recording)
+
+
+def test_units_that_move_little_have_an_autocorrelation_and_constant_ones_none(tmp_path):
+    rng = np.random.default_rng(0)
+    slow = np.cumsum(rng.normal(size=(4_000, 1)), axis=0)
+    slow -= slow.mean()
+    values = np.concatenate([slow, 1e-9 * slow, np.full((4_000, 1), 0.1)], axis=1)
+    path = write_recording(tmp_path / "run.h5", values.astype(np.float32), [0, 4_000])
+    with interp.open(path) as recording:
+        found, n_pairs = autocorrelation(recording, "lstm/l0/cell", max_lag=50)
+    assert np.allclose(found[:, 1], found[:, 0], atol=1e-5)
+    assert np.isnan(found[:, 2]).all() and np.isnan(crossing_time(found, n_pairs)[2])

@@ -7,7 +7,7 @@ from torch import nn
 
 from interp.errors import InterpError
 from probes.dynamics import compare_truncation, gradient_by_lag
-from probes.dynamics.gradients import decay_factor
+from probes.dynamics.gradients import _summary, decay_factor
 from tests.dynamics.nets import Loop, Tagger, make
 
 
@@ -281,3 +281,19 @@ def test_refusals_of_truncation():
         compare_truncation(net, [], n_steps=24, windows=(6,))
     with pytest.raises(InterpError, match="no parameter"):
         compare_truncation(net.requires_grad_(False), [reader], n_steps=24, windows=(6,))
+
+
+def test_the_interval_of_a_factor_holds_the_truth_with_few_documents():
+    """Plain percentiles of 5 documents did in 83 of 100 trials."""
+    rng, lags = np.random.default_rng(0), np.arange(6)
+
+    def norms(n):
+        return np.exp(-0.5 * lags + rng.normal(size=(n, 1)) * 0.05 * lags)
+
+    truth, held = decay_factor(norms(200_000).mean(axis=0), (0, 5)), 0
+    for trial in range(100):
+        found = _summary("a", norms(5), np.arange(5), (), None, (0, 5), trial)
+        held += found.interval[0] <= truth <= found.interval[1]
+    assert held >= 88
+    alone = _summary("a", norms(2), np.zeros(2), (), None, (0, 5), 0)
+    assert np.isnan(alone.interval).all()

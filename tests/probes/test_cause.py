@@ -18,7 +18,7 @@ from probes.cause.activity import measure_activity, values_to_hold
 from probes.cause.effects import Sums
 from probes.cause.losses import Variant, compute_losses
 from probes.cause.places import places_of
-from probes.cause.steering import next_tokens
+from probes.cause.steering import _shifts, next_tokens
 from probes.documents import Rows, draw_documents
 from probes.results import read_results
 from probes.tracks import Track
@@ -279,3 +279,12 @@ def test_a_concept_that_never_comes_has_no_mean_to_hold_units_at(tmp_path):
     with pytest.raises(InterpError, match="is inside the concept, so there is nothing to hold"):
         values_to_hold(activity, np.array([0]), "inside", None)
     assert values_to_hold(activity, np.array([0]), "outside", None) == 1
+
+
+def test_controls_of_a_token_that_becomes_rarer_are_those_that_make_it_rarer():
+    sums = np.zeros((1, 4, 2))  # one document; no clamp, the unit, two random units; two tokens
+    sums[0, :, 0] = 0.8, 0.3, 0.35, 0.85
+    sums[0, :, 1] = 0.2, 0.7, 0.65, 0.15
+    found = _shifts(sums, np.ones(1), np.zeros(2), ["a", "b"], 2, 10, 0)
+    highest = {shift.token: shift.random_highest for shift in found}
+    assert highest == {"a": pytest.approx(-0.45), "b": pytest.approx(0.45)}

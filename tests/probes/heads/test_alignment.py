@@ -62,3 +62,13 @@ def test_alignment_error_rate_by_hand():
     assert np.isnan(alignment_error_rate([], []))
     assert argmax_links(_pointing([1, 3])) == {(0, 1), (1, 3)}
     assert argmax_links(_pointing([1, 3], sharp=0.4), threshold=0.5) == set()
+
+
+def test_a_step_without_weight_looks_nowhere():
+    """As when every source position is masked, or too small for uint8."""
+    gap, diagonal = np.eye(6), np.eye(6)
+    gap[3], diagonal[5] = 0, np.nan
+    score = score_alignment([gap, diagonal])
+    assert (score.strict_steps, score.strict_documents) == (1, 1)
+    assert score.spearman == pytest.approx(1)
+    assert score.diagonal == 0 and score.n_steps == 4 + 4

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import interp
 from interp.cli.main import app
 from interp.errors import InterpError
-from probes.heads.circuits import copying_score, find_circuits
+from probes.heads.circuits import Circuits, find_circuits
 from probes.heads.induction import detect_induction
 from probes.heads.repeats import plain_tokens, repeated_documents
 from probes.heads.scores import score_heads
@@ -153,13 +153,18 @@ def test_the_command_says_the_verdict():
 def test_copying_is_told_by_eigenvalues():
     rng = np.random.default_rng(0)
     ends, mix = rng.normal(size=(50, 16)), rng.normal(size=(16, 4))
-    assert copying_score(ends, mix, mix.T, ends.T) == pytest.approx(1)
-    assert copying_score(ends, mix, -mix.T, ends.T) == pytest.approx(-1)
-    assert np.isnan(copying_score(ends, 0 * mix, mix.T, ends.T))
+
+    def score(value, output):
+        circuits = Circuits(ends, ends.T, {"a/attention": [value]}, {"a/attention": [output]})
+        return circuits.copying("a/attention")[0]
+
+    assert score(mix, mix.T) == pytest.approx(1)
+    assert score(mix, -mix.T) == pytest.approx(-1)
+    assert np.isnan(score(0 * mix, mix.T))
     value, output = rng.normal(size=(2, 16, 4)), rng.normal(size=(2, 4, 16))
     whole = np.linalg.eigvals(ends @ value[0] @ output[0] @ ends.T)
     expected = whole.real.sum() / np.abs(whole).sum()
-    assert copying_score(ends, value[0], output[0], ends.T) == pytest.approx(expected, abs=1e-6)
+    assert score(value[0], output[0]) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
