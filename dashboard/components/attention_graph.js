@@ -60,6 +60,7 @@
         selection.set({ graphCount: { shown: this.shown.edges.length, possible } });
       }
       this.paint(place, target);
+      this.reveal(`${place.document}|${found.start + target}`, this.x(target), null, 2 * this.stepX);
       this.root.dataset.painted = name;
     }
 

@@ -108,6 +108,11 @@ def test_a_pinned_query_is_brought_into_sight(open_heads, look, least):
     assert page.evaluate(f"document.querySelector('.{look}').scrollTop") > least
 
 
+def test_the_target_of_a_wide_graph_is_brought_into_sight(open_heads):
+    page = open_heads("doc=2&pos=71", "graph", width=600)  # the 61st token of 64
+    until(page, "() => document.querySelector('.graph').scrollLeft > 100")
+
+
 def test_every_head_of_a_small_model_is_seen_on_a_narrow_page(open_heads):
     page = open_heads(f"asite={LAYERS[1]}&head=1", width=600)
     painted(page, ".head-grid", "numbers")
