@@ -14,7 +14,7 @@
   const ROW = 18;
   const TOP = 30; // middle of the first row
   const COLUMNS = [72, 210]; // room for tokens on each side, at least and at most
-  const GAP = 420; // between the columns, where there is room
+  const GAP = 560; // between the columns, where there is room
   const FONT = 13; // pixels
   const MOST = 256; // tokens beyond which a line view tells nothing
   const PLENTY = 64; // tokens beyond which it says that lines are pruned
