@@ -59,8 +59,14 @@ class LogisticProbe(ClassifierMixin, _Standardising):
     def fit(self, X: Any, y: Any) -> LogisticProbe:
         """Fit to activations (n_samples, n_units) and labels (n_samples,)."""
         X, y = validate_data(self, X, y, dtype=np.float64)
+        counts = np.unique(y, return_counts=True)[1]
+        # The gradient is a mean over samples: a rare class has a small part in it, and would
+        # count as fitted before it is. Of 100 samples in 20,000 a probe that reaches an AUROC of
+        # 0.998 stopped at 0.86.
+        least = 1e-5 if len(counts) == 2 else 1e-4
+        tolerance = max(least, 1e-3 * min(1.0, 20 * counts.min() / counts.sum()))
         self.model_ = LogisticRegression(
-            C=self.C, class_weight=self.class_weight, max_iter=self.max_iter, tol=1e-3
+            C=self.C, class_weight=self.class_weight, max_iter=self.max_iter, tol=tolerance
         ).fit(self._fit_scale(X), y)
         self.classes_, self.coef_ = self.model_.classes_, self.model_.coef_
         return self

@@ -64,8 +64,17 @@ def make_task(
     """
     fit, test = Samples.of(rows[0], n_fit, word), Samples.of(rows[1], n_test, word)
     y_fit, y_test = (labels.values[sample.rows.index] for sample in (fit, test))
-    for y, which in ((y_fit, "selection"), (y_test, "test")):
+    for y, half, which, option in (
+        (y_fit, rows[0], "selection", "n_fit, --fit"), (y_test, rows[1], "test", "n_test"),
+    ):  # fmt: skip
         if len(np.unique(y)) < 2:
+            if len(np.unique(labels.values[half.index])) > 1:
+                raise InterpError(
+                    f"{labels.name} is the same at all {len(y):,} samples taken of the "
+                    f"{len(half):,} positions of the {which} documents, but not at all of these: "
+                    f"it is rare. Take more samples ({option}), or look at single units "
+                    "(interp rank), which are scored at every position."
+                )
             raise InterpError(
                 f"{labels.name} is the same at all {len(y):,} samples of the {which} documents; "
                 "record more documents, or try another split (seed, --seed)."

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from interp.errors import InterpError
-from interp.sites import HIDDEN, OUTPUT, as_patterns, match_sites
+from interp.sites import HIDDEN, OF_RECORDING, OUTPUT, as_patterns, match_sites
 
 #: Positions at which two sites are compared, in runs spread over the recording.
 _COMPARED, _N_RUNS = 1024, 8
@@ -63,10 +63,15 @@ def choose_sites(recording: Any, patterns: str | Sequence[str] | None, stream: s
         for name, site in recording.sites.items()
         if site.per == "position" and site.stream == stream and site.signal != "attention"
     ]
+    if recording.attention_sites and not recording.sites:
+        raise InterpError(
+            f"{recording.path} holds attention maps and no units; record some as well, such as "
+            "--sites '**/attention,**/output'. What its heads do is told by `interp heads`."
+        )
     if patterns is None:
         chosen, named = usable, set()
     else:
-        matched = match_sites(patterns, list(recording.sites))
+        matched = match_sites(patterns, list(recording.sites), OF_RECORDING)
         chosen = [name for name in matched if name in usable]
         named = set(as_patterns(patterns))
     if not chosen:

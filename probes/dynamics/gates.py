@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interp.errors import InterpError, RecordingError
-from interp.sites import CELL, HIDDEN, SiteName, match_sites
+from interp.sites import CELL, HIDDEN, OF_RECORDING, SiteName, match_sites
 
 #: Gates between 0 and 1; the candidates (cell_gate, new_gate) are a tanh between -1 and 1.
 SIGMOID_GATES = ("input_gate", "forget_gate", "output_gate", "reset_gate", "update_gate")
@@ -92,7 +92,7 @@ def require_complete(recording: Any) -> None:
 
 def _matching(recording: Any, patterns: str | Sequence[str] | None) -> list[str]:
     names = [name for name, site in recording.sites.items() if site.per == "position"]
-    return names if patterns is None else match_sites(patterns, names)
+    return names if patterns is None else match_sites(patterns, names, OF_RECORDING)
 
 
 def _none(recording: Any, patterns: Any, what: str, wanted: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interp.errors import InterpError, unknown_name
-from interp.sites import match_sites
+from interp.sites import OF_RECORDING, match_sites
 from probes.heads.findings import head_names
 from probes.heads.repeats import SPECIAL
 from probes.heads.rows import MapRows
@@ -46,7 +46,7 @@ def attention_sites_of(recording: Any, patterns: str | Sequence[str] | None) -> 
         )
     # Refuses an incomplete one: chance would count rows that are missing, and an argmax be theirs.
     _ = recording.fingerprint
-    return names if patterns is None else match_sites(patterns, names)
+    return names if patterns is None else match_sites(patterns, names, OF_RECORDING)
 
 
 class RecordedMaps:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import typer
 from sklearn.base import clone
-from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -258,3 +258,23 @@ def test_random_weights_get_the_strength_that_suits_them(folder):
         alone = probes.evaluate(known, "x", "lstm/l0/cell", values=LABELS, **options)
     assert beside.probe != alone.probe
     assert beside.baselines["random_init"] == pytest.approx(alone.scores)
+
+
+def test_a_rare_class_is_fitted_as_well_as_a_common_one():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40_000, 60)), rng.random(40_000) < 0.004
+    X = X @ (rng.normal(size=(60, 60)) / 8 + np.eye(60))
+    X[:, :6] += 0.8 * y[:, None]
+    fit, test = slice(20_000), slice(20_000, None)
+    found = probes.LogisticProbe().fit(X[fit], y[fit]).decision_function(X[test])
+    exact = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=5_000))
+    expected = exact.fit(X[fit], y[fit]).decision_function(X[test])
+    areas = [probes.compute_auroc(scores, y[test])[0] for scores in (found, expected)]
+    assert areas[1] > 0.95 and areas[0] == pytest.approx(areas[1], abs=0.005)
+
+
+def test_a_concept_too_rare_for_the_samples_is_said_to_be(recording):
+    labels = np.zeros(N, bool)
+    labels[7::149] = True
+    with pytest.raises(InterpError, match="it is rare. Take more samples"):
+        probes.evaluate(recording, "rare", "lstm/l0/cell", values=labels, n_fit=50, n_test=50)

@@ -98,3 +98,14 @@ def test_a_search_by_positions_says_what_it_left_out(path):
     assert said in CliRunner().invoke(app, arguments).stdout
     as_json = CliRunner().invoke(app, [*arguments, "--json"]).stdout
     assert json.loads(as_json)["copies"] == {"lstm/output": "lstm/l1/hidden"}
+
+
+def test_what_a_recording_does_not_hold_is_looked_up_in_the_recording(path, tmp_path):
+    with interp.open(path) as recording, pytest.raises(interp.InterpError) as error:
+        choose_sites(recording, "lstm/l7/hidden", "text")
+    assert "nearest: lstm/l1/hidden" in str(error.value)
+    assert "`interp info RUN`" in str(error.value) and "MODEL" not in str(error.value)
+    maps = tmp_path / "maps.h5"
+    interp.record("zoo:induction", {"a": "ABCABC"}, maps, sites=["**/attention"])
+    with interp.open(maps) as recording, pytest.raises(interp.InterpError, match="no units.*heads"):
+        choose_sites(recording, None, "text")
