@@ -183,7 +183,14 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, re.split(r"\*+", pattern))), re.DOTALL)
 
 
-def match_sites(patterns: Iterable[str] | str, names: Sequence[str]) -> list[str]:
+#: Where the names of sites are found: those of a model, those of a recording.
+OF_MODEL = "List them with `interp sites MODEL` or interp.capture.list_sites."
+OF_RECORDING = "`interp info RUN` lists what is recorded."
+
+
+def match_sites(
+    patterns: Iterable[str] | str, names: Sequence[str], hint: str = OF_MODEL
+) -> list[str]:
     """Return the names that any of the patterns matches, in the order of `names`.
 
     Parameters
@@ -193,6 +200,8 @@ def match_sites(patterns: Iterable[str] | str, names: Sequence[str]) -> list[str
         dots and slashes: ``"lstm/*"``, ``"**/cell"``.
     names : sequence of str
         The sites there are, in model order.
+    hint : str
+        Ends the message about a pattern that matches nothing.
 
     Returns
     -------
@@ -209,14 +218,13 @@ def match_sites(patterns: Iterable[str] | str, names: Sequence[str]) -> list[str
         matches = compile_pattern(pattern).fullmatch
         found = [name for name in names if matches(name)]
         if not found:
-            raise SiteError(no_match(pattern, names))
+            raise SiteError(no_match(pattern, names, hint))
         chosen.update(found)
     return [name for name in dict.fromkeys(names) if name in chosen]
 
 
-def no_match(pattern: str, names: Iterable[str]) -> str:
+def no_match(pattern: str, names: Iterable[str], hint: str = OF_MODEL) -> str:
     """Return the message for a pattern that matches none of `names`."""
-    hint = "List them with `interp sites MODEL` or interp.capture.list_sites."
     if "*" not in pattern:
         return unknown_name("site", pattern, names, hint)
     found = unknown_name("site", pattern.replace("*", ""), names, hint).partition("; ")[2]

@@ -172,7 +172,9 @@ class AdapterRun:
         self._given.keep({site.stream for site in sites.values()})
         self._streams = self._given.streams()
         planner = AttentionPlanner(self._streams, self.schedule, self._options, self._windows)
-        return matrices_of(sites, shapes), planner.plans(sites, maps), logits is not None
+        attention = planner.plans(sites, maps)
+        self._options.check_attention(bool(attention))
+        return matrices_of(sites, shapes), attention, logits is not None
 
     def _sink(self, plan: RecordingPlan) -> AttentionSink | None:
         """Return what takes the attention maps; None when no site of attention is recorded."""

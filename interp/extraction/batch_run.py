@@ -132,6 +132,7 @@ class BatchRun:
                 stream = streams.stream_of(name, shape[1])
             self._sites[name] = replace(site, dtype=options.dtype, stream=stream)
         self._maps = maps.sites(options, bool(self._sites))
+        options.check_attention(bool(self._maps))
         return streams.agreed(captured, self._sites) if self._sites else maps.lengths
 
     def _captured(self, recorder: Recorder, streams: BatchStreams) -> dict[str, Captured]:

@@ -22,6 +22,9 @@ ATTENTION_SITES = ("**/attention",)
 _OPTIONAL = ("window", "stride", "generate")
 _LEAST = {"batch_size": 1, "window": 1, "stride": 1, "generate": 1, "top_k": 0, "max_document": 1}
 
+#: What says how attention is kept, and what it is when nothing is said.
+_OF_ATTENTION = {"attention": "full", "attention_dtype": "float16", "attention_keys": "auto"}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -78,6 +81,23 @@ class Options:
         arguments.text("attention", self.attention)
         for name, value in found.items():
             object.__setattr__(self, name, value)
+
+    def check_attention(self, is_recorded: bool) -> None:
+        """Refuse a choice about attention maps where none are recorded.
+
+        Raises
+        ------
+        InterpError
+            If one was made that would change nothing.
+        """
+        for name, usual in _OF_ATTENTION.items():
+            value = getattr(self, name)
+            if value != usual and not is_recorded:
+                raise InterpError(
+                    f"--{name.replace('_', '-')} {value} is about attention maps, and no attention "
+                    "site is recorded. Add some to the sites, such as '**/attention', or leave the "
+                    "option out."
+                )
 
     def check_output(self) -> None:
         """Refuse an output that exists, or whose folder does not, before anything costs time.

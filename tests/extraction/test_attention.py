@@ -425,3 +425,19 @@ def test_attention_that_does_not_reach_back_over_windows_is_refused(tmp_path):
         np.testing.assert_allclose(recording.attention(name, 1).sum(-1), 1, atol=2e-3)
     with pytest.raises(InterpError, match="does not reach back over windows.*longer --window"):
         interp.record(adapter, make_texts([30]), tmp_path / "b.h5", window=20, **options)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"attention": "stats"}, {"attention_dtype": "uint8"}, {"attention_keys": "all"}],
+    ids=lambda choice: next(iter(choice)),
+)
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_choice_about_maps_where_none_are_recorded_is_refused(tmp_path, choice, batches):
+    model = nn.LSTM(3, 4, batch_first=True).eval() if batches else make_transformer()
+    corpus = [torch.randn(2, 5, 3)] if batches else make_texts([5, 4])
+    ((name, value),) = choice.items()
+    message = rf"--{name.replace('_', '-')} {value} is about .*'\*\*/attention'"
+    with pytest.raises(InterpError, match=message):
+        interp.record(model, corpus, tmp_path / "run.h5", sites=["**/output"], **choice)
+    assert not (tmp_path / "run.h5").exists()
