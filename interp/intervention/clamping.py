@@ -19,6 +19,7 @@ from interp.capture.modules import ModuleNames
 from interp.capture.recurrent import SIGNALS_OF, Call
 from interp.capture.session import first_tensor
 from interp.capture.single_layer import derives
+from interp.capture.softmax_rule import SOFTMAXES
 from interp.errors import CaptureError, SiteError
 from interp.intervention import heads
 from interp.intervention.clamps import Clamp, Entries
@@ -30,6 +31,7 @@ from interp.intervention.recurrence import (
     run_clamped,
 )
 from interp.intervention.targets import Target, find_targets
+from interp.sites import HEAD_OUTPUT
 
 
 class Clamped:
@@ -57,7 +59,8 @@ class Clamped:
         When a site has no such unit, or a batch no such row; when values for each step are not as
         many as the steps.
     CaptureError
-        When the model is in train mode, or gates or cells of a clamped layer are being recorded.
+        When the model is in train mode; when gates or cells of a clamped layer, or outputs of
+        clamped heads, are being recorded; when a clamp around this one holds the same layer.
 
     Examples
     --------
@@ -91,7 +94,10 @@ class Clamped:
             raise CaptureError("The model is in train mode; call model.eval() before a clamp.")
         self._thread, self._fired = threading.get_ident(), set()
         self._n_steps.clear()
+        self._refuse_another()
         with ExitStack() as undo:
+            _open.clamps.append(self)
+            undo.callback(_open.clamps.remove, self)
             everywhere = any(target.heads for target in self._targets.values())
             for path, module in self._names.modules.items():
                 if everywhere or path in self._targets or path == self._names.root:
@@ -119,6 +125,19 @@ class Clamped:
                 f"{sorted(unfired)[0]} was never clamped: its module was not called inside the "
                 "clamp, or computes in a way that isn't seen (docs/ablation.md)."
             )
+
+    def _refuse_another(self) -> None:
+        """Refuse a recurrent layer that a clamp around this one holds: one runs its steps."""
+        modules = self._names.modules
+        mine = {modules[path]: t for path, t in self._targets.items() if t.signals}
+        for other in _open.clamps:
+            for path, target in other._targets.items():
+                if target.signals and (own := mine.get(other._names.modules[path])):
+                    raise CaptureError(
+                        f"{sorted(own.sites())[0]} is clamped inside a recurrent layer of which a "
+                        f"clamp around it holds {sorted(target.sites())[0]}; give both to one "
+                        "Clamped."
+                    )
 
     def _hook(self, path: str, module: nn.Module) -> tuple[Any, Any]:
         is_root = path == self._names.root
@@ -208,6 +227,8 @@ class Clamped:
         result, applied = heads.HANDLERS[function](
             target.heads, self._n_rows, function, args, kwargs
         )
+        if applied and function not in SOFTMAXES:
+            _refuse_recorder_of_heads(target)
         if applied:
             self._fired.update(clamp.site for clamp in target.heads)
         return result
@@ -251,3 +272,21 @@ def _refuse_recorder(target: Target) -> None:
             "asks for more than outputs of modules; cells and gates are derived from an "
             "unclamped recurrence. Record sites that end in /output, or without the clamp."
         )
+
+
+def _refuse_recorder_of_heads(target: Target) -> None:
+    if any(place.wants(HEAD_OUTPUT) for place in active.places()):
+        raise CaptureError(
+            f"{target.heads[0].site} is clamped while a recorder asks for {HEAD_OUTPUT} of that "
+            "module, which it would see unclamped. Record other sites, or without the clamp."
+        )
+
+
+class _Open(threading.local):
+    """The clamps that are on in this thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.clamps: list[Clamped] = []
+
+
+_open = _Open()

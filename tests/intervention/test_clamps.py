@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from interp import Recorder
-from interp.errors import SelectionError
+from interp.errors import CaptureError, SelectionError
 from interp.intervention import Clamp, Clamped
 from tests.capture.models import PacksItself
 
@@ -111,17 +111,52 @@ def test_no_unit_and_the_same_unit_twice_are_refused(site):
     Clamped(_net(), [Clamp(site, (3,), 1.0, (0,)), Clamp(site, (3,), 2.0, (1,))])
 
 
-def test_heads_of_rows_that_are_not_there():
-    class Attention(nn.Module):
-        def forward(self, x):
-            q = x.unflatten(-1, (2, 2)).transpose(1, 2)
-            return functional.scaled_dot_product_attention(q, q, q)
+class Attention(nn.Module):
+    def forward(self, x):
+        q = x.unflatten(-1, (2, 2)).transpose(1, 2)
+        return functional.scaled_dot_product_attention(q, q, q)
 
+
+def test_heads_of_rows_that_are_not_there():
     model = Attention().eval()
     for row in (-1, 3):
         with pytest.raises(SelectionError, match=f"names row {row} of a batch of 3"):
             with Clamped(model, [Clamp("attention/attention", (1,), 0.0, (row,))]):
                 model(X)
+
+
+def test_outputs_of_clamped_heads_are_not_recorded_as_if_there_were_no_clamp():
+    model, clamp = Attention().eval(), [Clamp("attention/attention", (1,))]
+    with Recorder(model, "*/attention") as plain:
+        model(X)
+    with Recorder(model, "*/attention") as recorder, Clamped(model, clamp):
+        model(X)
+    assert torch.equal(recorder["attention/attention"], plain["attention/attention"])
+    for sites in ("attention/head_output", "**"):
+        with pytest.raises(CaptureError, match="asks for head_output"):
+            with Recorder(model, sites), Clamped(model, clamp):
+                model(X)
+        with pytest.raises(CaptureError, match="asks for head_output"):
+            with Clamped(model, clamp), Recorder(model, sites):
+                model(X)
+    with Recorder(model, "**") as after:
+        model(X)
+    assert after["attention/head_output"][:, 1].any()
+
+
+def test_one_layer_is_held_by_one_clamp_at_a_time():
+    net, other = _net(), _net()
+    with torch.no_grad(), Clamped(net, [Clamp("lstm/l0/cell", (1,))]):
+        with pytest.raises(CaptureError, match="lstm/l0/hidden is .* holds lstm/l0/cell"):
+            Clamped(net, [Clamp("lstm/l0/hidden", (2,))]).__enter__()
+        with Clamped(other, [Clamp("lstm/l0/hidden", (2,), 5.0)]):
+            assert (other(X)[0][..., 2] == 5).all()
+        with Clamped(net, [Clamp("lstm/output", (2,), 5.0)]):
+            found = net(X)[0]
+        assert (found[..., 2] == 5).all() and not found[..., 1].any()
+        net(X)
+    with torch.no_grad(), Clamped(net, [Clamp("lstm/l0/hidden", (2,), 5.0)]):
+        assert (net(X)[0][..., 2] == 5).all()
 
 
 @pytest.mark.parametrize("layers", [1, 2])
