@@ -30,9 +30,10 @@ class UnitScore:
     unit : str
         Such as ``lstm/l0/cell:87``.
     sign : int
-        1 if the unit is higher inside the concept (or with the number), -1 if it is lower.
+        1 if the unit is higher inside the concept (or with the number), -1 if it is lower, by what
+        units were ordered by: of average precision, the side that has more of it.
     selection_auroc : float or None
-        In [0.5, 1], on the documents it was chosen on; None for a number.
+        On the documents it was chosen on, with the sign; None for a number.
     auroc : float or None
         In [0, 1], on the test documents, with the sign kept: below 0.5 the unit turned round.
     interval : (float, float)

@@ -98,7 +98,7 @@ def rank(
                 recording, track, scan, number, order[:n_best], half, n_resamples, seed
             )
             ranking.curve = score_curve(
-                recording, track, [scan.units[i] for i in order], half, curve, n_resamples, seed
+                recording, track, [scan.units[i] for i, _ in order], half, curve, n_resamples, seed
             )
             ranking.parameters = parameters | {
                 "sites": chosen.names, "delimiters": track.delimiters
@@ -193,7 +193,7 @@ def _on_test(
     track: Track,
     scan: Scan,
     number: int,
-    order: Sequence[int],
+    order: Sequence[tuple[int, int]],
     halves: tuple[Rows, Rows],
     n_resamples: int,
     seed: int,
@@ -202,13 +202,13 @@ def _on_test(
     null = scan.null_max[number] if len(scan.null_max) else None
     known = None if null is None else null[np.isfinite(null)]
     scores = []
-    for i in order:
+    for i, sign in order:
         score = float(scan.scores[i, number])
         p = None if null is None else p_value(float(scan.null_scores[i, number]), null)
         site, unit = scan.units[i]
         values = np.asarray(recording.unit(site, unit))[test.index]
         name = f"{site}:{unit}"
-        scores.append(score_unit(track, name, score, p, values, test, n_resamples, seed))
+        scores.append(score_unit(track, name, score, sign, p, values, test, n_resamples, seed))
     offset = 0.5 if track.is_binary else 0.0
     return Ranking(
         track.name,

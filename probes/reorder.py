@@ -16,11 +16,11 @@ from probes.tracks import Track
 #: What units can be ordered by.
 METRICS = ("auroc", "average_precision", "r", "spearman", "mutual_information")
 
+#: A measure of a unit, negative where it is reached with the unit upside down.
 _BINARY: dict[str, Callable[[ValueCounts], float]] = {
-    "average_precision": lambda c: max(c.average_precision(1), c.average_precision(-1)),
-    "r": lambda c: abs(c.point_biserial()),
-    "spearman": lambda c: abs(c.spearman()),
-    "mutual_information": lambda c: c.mutual_information(),
+    "average_precision": lambda c: max(c.average_precision(1), -c.average_precision(-1), key=abs),
+    "r": lambda c: c.point_biserial(),
+    "spearman": lambda c: c.spearman(),
 }
 
 
@@ -32,21 +32,30 @@ def reorder(
     rows: Rows,
     by: str | None,
     n_best: int,
-) -> list[int]:
-    """Return the best units (indices into the scan's) of a track, best first; NaN units never."""
-    score = np.abs(scan.scores[:, number])
+) -> list[tuple[int, int]]:
+    """Return the best units of a track, best first, and the sign of each; NaN units never.
+
+    Returns
+    -------
+    list of (int, int)
+        Index into the scan's units; 1, or -1 for a unit that is lower inside by that measure.
+    """
+    score = scan.scores[:, number]
     if by not in (None, "auroc" if track.is_binary else "spearman"):
         if by is None or not (track.is_binary or by in ("r", "mutual_information")):
             raise InterpError(
                 f"{track.name} is a number: order units by spearman, r or mutual_information, "
                 f"not {by!r}."
             )
-        score = _measure(recording, scan, track, rows, by)
-    order = np.argsort(-np.nan_to_num(score, nan=-1), kind="stable")
-    return [int(i) for i in order[:n_best] if np.isfinite(scan.scores[i, number])]
+        score = _measure(recording, scan, number, track, rows, by)
+    signs = np.where(np.nan_to_num(score) >= 0, 1, -1)
+    order = np.argsort(-np.nan_to_num(np.abs(score), nan=-1), kind="stable")
+    return [(int(i), int(signs[i])) for i in order[:n_best] if np.isfinite(scan.scores[i, number])]
 
 
-def _measure(recording: Any, scan: Scan, track: Track, rows: Rows, by: str) -> np.ndarray:
+def _measure(
+    recording: Any, scan: Scan, number: int, track: Track, rows: Rows, by: str
+) -> np.ndarray:
     labels = track.values[rows.index]
     found = np.full(len(scan.units), np.nan)
     block: tuple[str, int, np.ndarray] | None = None
@@ -57,10 +66,10 @@ def _measure(recording: Any, scan: Scan, track: Track, rows: Rows, by: str) -> n
         values = block[2][:, unit - block[1]]
         if np.isnan(scan.scores[i]).any():
             continue
-        if track.is_binary:
-            found[i] = _BINARY[by](ValueCounts.of(values, labels))
-        elif by == "mutual_information":
-            found[i] = numeric_information(values, labels)
+        counts = ValueCounts.of(values, labels) if track.is_binary else None
+        if by == "mutual_information":  # has no side of its own
+            nats = counts.mutual_information() if counts else numeric_information(values, labels)
+            found[i] = nats if scan.scores[i, number] >= 0 else -nats
         else:
-            found[i] = abs(correlations(values, labels)[0])
+            found[i] = _BINARY[by](counts) if counts else correlations(values, labels)[0]
     return found

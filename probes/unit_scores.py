@@ -20,6 +20,7 @@ def score_unit(
     track: Track,
     unit: str,
     chosen_by: float,
+    sign: int,
     p_value: float | None,
     values: np.ndarray,
     test: Rows,
@@ -34,7 +35,9 @@ def score_unit(
     unit : str
     chosen_by : float
         Its score on the selection documents: AUROC minus one half, or Spearman's correlation for
-        a number. Its sign is the unit's.
+        a number.
+    sign : {1, -1}
+        The unit's, by what units are ordered by.
     p_value : float or None
     values : ndarray (n_rows,)
         The unit's values at the rows of `test`.
@@ -42,10 +45,10 @@ def score_unit(
     n_resamples, seed : int
         Of the documents.
     """
-    sign, labels = 1 if chosen_by >= 0 else -1, track.values[test.index]
+    labels = track.values[test.index]
     if track.is_binary:
         measured = _yes_or_no(values, labels, test, n_resamples, seed, sign)
-        measured["selection_auroc"] = 0.5 + abs(chosen_by)
+        measured["selection_auroc"] = 0.5 + sign * chosen_by
     else:
         measured = _number(values, labels, test, n_resamples, seed)
         measured["selection_spearman"] = chosen_by

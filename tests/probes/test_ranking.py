@@ -223,3 +223,17 @@ def test_labels_of_a_table_may_be_missing(recording):
     answers[::7] = None
     ranking = probes.rank(recording, {"kind": answers}, **options)[0]
     assert ranking.best.auroc > 0.9 and ranking.left_out == {"no label": len(answers[::7])}
+
+
+def test_the_side_of_a_unit_is_that_of_what_units_are_ordered_by(tmp_path):
+    """Its lowest values are all inside, but most of the inside is high: AP and AUROC disagree."""
+    rng = np.random.default_rng(0)
+    labels = slow_labels(N, 0.2, 1) & slow_labels(N, 0.2, 2) & slow_labels(N, 0.2, 3)
+    values = rng.normal(size=(N, 2))
+    low = labels & (rng.random(N) < 0.3)
+    values[:, 1] += np.where(low, -9, 1.1 * labels)
+    path = write_recording(tmp_path / "run.h5", values.astype("float32"), STARTS)
+    with interp.open(path) as recording:
+        best = probes.rank(recording, {"x": labels}, by="average_precision", n_swaps=0)[0].best
+    assert best.unit.endswith(":1") and best.sign == -1
+    assert best.average_precision > 0.35 and 0.4 < best.auroc < 0.5  # on that side
