@@ -123,8 +123,10 @@
       context.lineWidth = 1;
       context.strokeRect(x - 0.5, y - 0.5, this.layout.cell + 1, this.layout.cell + 1);
       if (tint !== 'none') {
-        context.fillStyle = toCss(colourAt(1, theme, 'loss'));
-        context.fillRect(x, y + this.layout.cell + 2, this.layout.cell * share(selection.get().headGrid.heads, tint, head[tint]), BAR - 1);
+        // The colour is found at a glance over many heads, the width compared between neighbours.
+        const part = share(selection.get().headGrid.heads, tint, head[tint]);
+        context.fillStyle = toCss(colourAt(0.3 + 0.7 * part, theme, 'loss'));
+        context.fillRect(x, y + this.layout.cell + 2, this.layout.cell * part, BAR - 1);
       }
     }
 

@@ -166,6 +166,35 @@ def test_heads_are_sorted_by_a_metric(open_heads):
     assert order == sorted(order, reverse=True) and order[0] == pytest.approx(0.75)
 
 
+#: Of each head in the grid the value of a metric, and its bar: share of the width, and colour.
+BARS = """(metric) => {
+  const root = document.querySelector('.head-grid'), canvas = root.querySelector('canvas');
+  const scale = canvas.width / canvas.getBoundingClientRect().width;
+  const { cell, places } = root.controller.layout, wide = Math.floor(cell * scale);
+  const context = canvas.getContext('2d');
+  return places.map((place) => {
+    const at = [26 + place.column * (cell + 4), root.controller.top(place.row) + cell + 3];
+    const row = context.getImageData(...at.map((v) => Math.round(v * scale)), wide, 1).data;
+    let n = 0;
+    while (n < wide && row[4 * n + 3] === 255) n++;
+    return { value: place.head[metric], width: n / wide, colour: row[0] + row[1] + row[2] };
+  });
+}"""
+
+
+def test_bars_under_the_heads_tell_a_metric_by_width_and_colour(open_heads):
+    page = open_heads()
+    painted(page, ".head-grid", "|none|numbers")
+    page.get_by_label("Bars").select_option("previous")
+    painted(page, ".head-grid", "|previous|numbers")
+    bars = sorted(page.evaluate(BARS, "previous"), key=lambda bar: bar["value"])
+    assert bars[-1]["value"] == pytest.approx(0.75) and bars[0]["value"] < 0.3
+    assert [bar["width"] for bar in bars] == pytest.approx([bar["value"] for bar in bars], abs=0.05)
+    seen = [bar for bar in bars if bar["width"]]
+    assert len(seen) > 2 and seen[0]["colour"] > seen[-1]["colour"] + 60  # darker, on white
+    assert [bar["colour"] for bar in seen] == sorted((bar["colour"] for bar in seen), reverse=True)
+
+
 def test_lines_say_how_many_they_are_and_how_much_they_explain(open_heads):
     page = open_heads(f"asite={LAYERS[1]}&head=0&mass=0.5", "lines")
     painted(page, ".lines", f"{LAYERS[1]}:0|")
