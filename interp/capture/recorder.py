@@ -203,7 +203,7 @@ class Recorder:
         """Give the steps of each row, (batch,), of the padded batches that follow."""
         self._lengths = _as_lengths(lengths)
         if self._session is not None:
-            self._session.lengths = self._lengths
+            self._settled().lengths = self._lengths
 
     def _opened(self) -> Session:
         if self._session is None:

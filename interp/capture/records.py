@@ -53,15 +53,23 @@ Consume = Callable[[SiteDescription, Tensor, int], None]
 class Store:
     """The calls of every site that fired, and descriptions that outlive `clear`.
 
+    Parameters
+    ----------
+    lengths : Tensor, optional
+        (batch,) steps of the rows of a padded batch, on the CPU.
+
     Attributes
     ----------
+    lengths : Tensor or None
+        The same; may be changed between forwards.
     consume : callable or None
         Takes attention maps in place of the store, which then holds none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lengths: Tensor | None = None) -> None:
         self._sites: dict[str, _Site] = {}
         self._has_steps = False
+        self.lengths = lengths
         self.consume: Consume | None = None
 
     def __len__(self) -> int:
@@ -86,6 +94,16 @@ class Store:
         """Append one step, (batch, n_units), to the call that `end_forward` will close."""
         self._site(description).steps.append(values)
         self._has_steps = True
+
+    def trim(self, values: Tensor, copy: bool = False) -> tuple[Tensor, Tensor | None, bool]:
+        """Return values with zeros past the lengths of rows, these lengths, and whether to copy."""
+        lengths = self.lengths
+        if lengths is None or values.ndim != 3 or len(values) != len(lengths):
+            return values, None, copy
+        if not len(lengths) or values.shape[1] < int(lengths.max()):
+            return values, None, copy
+        padding = torch.arange(values.shape[1], device="cpu") >= lengths[:, None]
+        return values.masked_fill(padding[..., None].to(values.device), 0), lengths, False
 
     def drop(self, name: str) -> None:
         """Forget a site, as if it had never fired."""
@@ -115,7 +133,8 @@ class Store:
                 for joined in [torch.cat(steps, 2)] if equal else steps:
                     self.add(site.description, Captured(joined))
             elif equal:
-                site.calls.append(Captured(torch.stack(steps, 1)))
+                values, lengths, _ = self.trim(torch.stack(steps, 1))
+                site.calls.append(Captured(values, lengths))
             else:
                 site.calls.extend(Captured(step.unsqueeze(1)) for step in steps)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -131,7 +130,7 @@ class Place:
         if per is None:
             per = "position" if values.ndim == 3 else "call"
         if per == "position" and lengths is None:
-            values, lengths, copy = self.session.trim(values, copy)
+            values, lengths, copy = self.session.store.trim(values, copy)
         description = self._describe(signal, layer, reverse, values, per, n_heads)
         captured = Captured(values.clone() if copy else values, lengths)
         self.session.store.add(description, captured, first_query)
@@ -225,10 +224,9 @@ class Session:
     ) -> None:
         self.names = names
         self.wanted = wanted
-        self.store = Store()
+        self.store = Store(lengths)
         self.stack: list[Place] = []
         self.needs_mode = wanted.handled or hooks_on_all_modules()
-        self.lengths = lengths
         self.attention = attention
         self.leaving: list[Callable[[Place], None]] = []
         self.refused: dict[str, str] = {}
@@ -257,16 +255,6 @@ class Session:
         self.stack.clear()
         self._resources.close()
         self.store.end_forward()
-
-    def trim(self, values: Tensor, copy: bool) -> tuple[Tensor, Tensor | None, bool]:
-        """Return values with zeros past the lengths that the user gave, and these lengths."""
-        lengths = self.lengths
-        if lengths is None or values.ndim != 3 or len(values) != len(lengths):
-            return values, None, copy
-        if values.shape[1] < int(lengths.max()):
-            return values, None, copy
-        padding = torch.arange(values.shape[1], device="cpu") >= lengths[:, None]
-        return values.masked_fill(padding[..., None].to(values.device), 0), lengths, False
 
     def _hooked(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules that need hooks.

@@ -148,6 +148,31 @@ def test_lengths_of_the_batches_that_follow(model, ids):
         assert torch.equal(recorder[site], alone[site])
 
 
+def test_padding_of_steps_that_are_stacked():
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.LSTMCell(3, 4)
+
+        def forward(self, x):
+            state = None
+            for step in x.unbind(1):
+                state = self.cell(step, state)
+            return state[0]
+
+    model = Loop().eval()
+    with torch.no_grad(), Recorder(model, "cell/*", lengths=torch.tensor([5, 2])) as recorder:
+        model(torch.randn(2, 5, 3))
+        taken = recorder.take()
+        recorder.set_lengths(torch.tensor([1, 3]))
+        model(torch.randn(2, 3, 3))
+    for site in recorder.sites:
+        assert taken[site].lengths.tolist() == [5, 2]
+        assert not taken[site].values[1, 2:].any() and taken[site].values[1, :2].any()
+        assert recorder.lengths(site).tolist() == [1, 3]
+        assert not recorder[site][0, 1:].any() and recorder[site][1].any()
+
+
 def test_time_first_modules_are_recorded_batch_first():
     class TimeFirst(nn.Module):
         def __init__(self):
