@@ -3,6 +3,7 @@
 import pytest
 
 import interp
+import probes
 from interp.models import zoo
 from probes.cause import ablate
 from tests.known_answers.conftest import code_pieces
@@ -41,13 +42,15 @@ def test_the_large_nets_string_unit_is_used_and_only_at_closing_marks():
     assert causal["rank"] <= 5
 
 
-def test_the_unit_of_the_card_costs_on_other_text_too(tmp_path):
+def test_the_unit_of_the_card_tells_and_costs_on_other_text_too(tmp_path):
     pieces = {name: text[:1200] for name, text in list(code_pieces().items())[:14]}
     unit = _most_used()["unit"]
     site = unit.rpartition(":")[0]
     interp.record("zoo:code-lstm", pieces, tmp_path / "run.h5", sites=[site], top_k=0)
     with interp.open(tmp_path / "run.h5") as recording:
+        best = probes.rank(recording, "quoted_string", site, n_best=1, n_swaps=0)[0].best
         found = ablate(recording, unit, "quoted_string", documents="all", n_random=5,
                        n_matched=0)[0]  # fmt: skip
+    assert best.unit == unit and best.auroc >= 0.97
     assert found.effects["end"].effect > max(0.3, found.effects["end"].random.highest)
     assert abs(found.effects["elsewhere"].effect) < 0.05
