@@ -246,9 +246,30 @@ def test_many_tokens_are_pruned_or_give_way_to_the_matrix_and_it_says_so(open_he
     painted(page, ".matrix", "300x300")
 
 
-def reaching(target: int, threshold: float) -> int:
-    """Edges that reach the target through both layers' means, worked out apart."""
-    layers = [found.mean(0) for found in maps(8)]
+def rolled_out(layers, target: int) -> list[np.ndarray]:
+    """Share of the target's attention rollout that passes through each edge, the layers' own."""
+    above, through = np.eye(8)[target], []
+    for weights in reversed(layers):
+        step = (weights + np.eye(8)) / (weights.sum(1, keepdims=True) + 1)
+        through.insert(0, above[:, None] * step * (1 - np.eye(8)))
+        above = above @ step
+    return through
+
+
+#: How the heads of a layer become one map.
+JOINS = {
+    "mean": lambda heads: heads.mean(0),
+    "max": lambda heads: heads.max(0),
+    "head": lambda heads: heads[1],
+    "rollout": lambda heads: heads.mean(0),
+}
+
+
+def reaching(target: int, threshold: float, join: str = "mean") -> int:
+    """Edges that reach the target through both layers, worked out apart."""
+    layers = [JOINS[join](found) for found in maps(8)]
+    if join == "rollout":
+        layers = rolled_out(layers, target)
     reached, n = {target}, 0
     for weights in reversed(layers):
         below = set(reached)
@@ -266,6 +287,16 @@ def test_the_graph_shows_what_reaches_the_target(open_heads, pos, cut):
     assert page.locator(".look-graph [data-edges]").get_attribute("data-edges") == str(
         reaching(pos, cut)
     )
+    assert "attention, not contribution" in page.locator(".look-graph").inner_text()
+
+
+@pytest.mark.parametrize("join", ["max", "head", "rollout"])
+def test_the_graph_follows_the_heads_as_it_is_asked_to(open_heads, join):
+    page = open_heads("pos=7&cut=0.1&head=1", "graph", wait=".look-graph [data-edges]")
+    page.locator(".look-graph select").select_option(join)
+    expected = reaching(7, 0.1, join)
+    assert expected != reaching(7, 0.1)
+    page.wait_for_selector(f".look-graph [data-edges='{expected}']")
 
 
 def test_an_edge_of_the_graph_opens_its_head(open_heads):
