@@ -94,6 +94,8 @@
         this.view.setPart(part, spans);
         selection.set({ part: { ...part, text: undefined, index, isCut: this.view.layout.isCut } });
         this.lastPlace = '';
+        // Nothing to read: the panel below gets the room.
+        document.documentElement.dataset.text = stream.hasText ? 'some' : 'none';
         this.view.setNote(stream.hasText ? '' : 'This stream has positions without text. States and heat map below show them.');
         this.follow(true);
         this.drawCursors();
@@ -108,7 +110,11 @@
       const { at, doc, pos } = selection.get();
       const place = `${at}|${doc}|${pos}`;
       if (!this.about || place === this.lastPlace) return;
-      if (!this.stream.hasText) this.slide(at !== null ? at : pos);
+      if (!this.stream.hasText) {
+        this.lastPlace = place;
+        this.slide(at !== null ? at : pos, doc);
+        return;
+      }
       const [lastAt, lastDoc, lastPos] = (this.lastPlace || '').split('|');
       this.lastPlace = place;
       const inPart = (/** @type {number|null} */ p) => p !== null && p >= this.view.part.start && p < this.view.part.stop;
@@ -123,9 +129,11 @@
     }
 
     /** Without text, a window of positions takes the place of the lines in sight. */
-    slide(/** @type {number|null} */ at) {
-      const { start, stop } = this.view.part;
-      const from = Math.max(start, Math.min(stop - 1, at === null ? start : at));
+    slide(/** @type {number|null} */ at, /** @type {number|null} */ doc) {
+      const { start, stop, documents } = this.view.part;
+      const chosen = documents.find((/** @type {any} */ found) => found.index === doc);
+      const wanted = at !== null ? at : chosen ? chosen.position : start;
+      const from = Math.max(start, Math.min(stop - 1, wanted));
       this.view.window = [from, Math.min(stop, from + POSITIONS_WITHOUT_TEXT)];
       selection.set({ inSight: this.view.window });
       this.loadInSight();

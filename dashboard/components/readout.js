@@ -74,7 +74,7 @@
     const unit = selection.shownUnit();
     if (!current || !stream || position === null || position >= stream.nPositions) {
       return h('div', { id: props.id, className: 'readout quiet' },
-        'Point at the text to read values; click to pin. ', h('span', null, h('kbd', null, '['), ' ', h('kbd', null, ']'), ' change the unit'), h('span', null, h('kbd', null, '?'), ' all keys'));
+        `Point at ${stream && !stream.hasText ? 'a step' : 'the text'} to read values; click to pin. `, h('span', null, h('kbd', null, '['), ' ', h('kbd', null, ']'), ' change the unit'), h('span', null, h('kbd', null, '?'), ' all keys'));
     }
     const value = valueAt(about, current, unit, position, again);
     const guesses = predictionsAt(about, stream, position, again);

@@ -160,7 +160,7 @@
         label.style.left = `${(t - start + (className === 'tick-token' ? 0.5 : 0)) * each}px`;
         axis.append(label);
       };
-      if (each >= 7) {
+      if (each >= 7 && selection.stream()?.hasText) {
         for (let t = start; t < stop; t++) {
           const token = interp.tokenAt(t);
           add(t, token === '\n' ? '↵' : token === ' ' ? '·' : token.length > 1 && each < 7 * token.length ? `${token.slice(0, 1)}…` : token, 'tick-token');

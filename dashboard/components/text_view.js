@@ -60,6 +60,7 @@
     setPart(part, spans) {
       this.part = part;
       this.spans = spans;
+      this.window = null;
       this.relayout();
     }
 
@@ -128,7 +129,8 @@
 
     /** Positions on screen, [start, stop). */
     positionsInSight(margin = 0) {
-      if (!this.layout || !this.layout.nRows) return this.window || [this.part.start, this.part.start];
+      if (this.window) return this.window;
+      if (!this.layout || !this.layout.nRows) return [this.part.start, this.part.start];
       const [first, last] = this.rowsInSight(margin);
       const low = this.layout.start[Math.min(first, this.layout.nRows - 1)];
       const high = last > first ? this.layout.stop[last - 1] : low;

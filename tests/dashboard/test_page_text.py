@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dashboard.sources import MemorySource
-from tests.dashboard.conftest import served, until
+from tests.dashboard.conftest import served, until, wait_state
 
 HOSTILE = [
     "</script><script>window.pwned=1</script>",
@@ -128,15 +129,30 @@ def test_tokens_that_share_a_character(open_page):
 
 
 def test_series_without_text_still_have_states(open_page):
-    rng = np.random.default_rng(0)
+    values = np.random.default_rng(0).standard_normal((900, 6)).astype(np.float32)
     source = MemorySource(
-        [("series", "")],
-        {"rnn/l0/hidden": rng.standard_normal((900, 6)).astype(np.float32)},
+        [(f"series {i}", "") for i in range(3)],
+        {"rnn/l0/hidden": values},
         has_text=False,
-        n_positions=[900],
+        n_positions=[20, 580, 300],
         name="series",
     )
     with served(source) as url:
         page = open_page(f"{url}/", wait=False)
         page.get_by_text("positions without text", exact=False).wait_for()
         page.wait_for_selector("#states[data-steps]")
+        # There is nothing to read: no headings over one another, and room for what there is.
+        expect(page.locator(".text-heading").first).to_be_hidden()
+        panes = [page.locator(name).bounding_box() for name in (".pane-text", ".pane-panel")]
+        assert panes[0]["height"] < 200 < 500 < panes[1]["height"]
+        # Another document is another run of steps, counted along the axis.
+        page.get_by_role("button", name="Next document").click()
+        wait_state(page, "inSight", [20, 520])
+        expect(page.get_by_role("combobox", name="Document")).to_have_value("1")
+        expect(page.locator(".text-note")).to_be_in_viewport(ratio=1)
+        page.evaluate("interp.selection.set({zoom: 50})")
+        expect(page.locator(".strip-axis .tick").first).to_be_visible()
+        page.evaluate("interp.selection.set({pos: 25})")
+        expect(page.locator(".pane-text [data-value]")).to_have_attribute(
+            "data-value", str(float(values[25, 0].astype(np.float16)))
+        )
