@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _MIN_INPUTS = 4096
 """Below this many input values a product is small enough for either library."""
@@ -15,12 +16,21 @@ _MIN_INPUTS = 4096
 
 def own_arithmetic(device: torch.device) -> AbstractContextManager[object]:
     """Return a context for arithmetic beside the model's: without gradients and autocast."""
-    if torch.is_autocast_enabled(device.type):
+    is_rounded, has_tangents = torch.is_autocast_enabled(device.type), _has_tangents()
+    if is_rounded or has_tangents:
         stack = ExitStack()
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if is_rounded:
+            stack.enter_context(torch.autocast(device.type, enabled=False))
+        if has_tangents:  # which writing into a tensor would have to follow, and can't
+            stack.enter_context(forward_ad._set_fwd_grad_enabled(False))
         return stack
     return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
+
+
+def _has_tangents() -> bool:
+    """Return whether derivatives may be on their way forward (`torch.func.jvp`, dual numbers)."""
+    return getattr(forward_ad, "_current_level", -1) >= 0 and torch._C._is_fwd_grad_enabled()
 
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from interp.capture import Recorder
@@ -322,6 +323,24 @@ def test_inside_a_gradient_of_torch_func(kind, n_inputs):
         torch.func.grad(lambda x: module(x)[0].sum())(x)
     for site in expected.sites:
         torch.testing.assert_close(recorder[site], expected[site], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_where_derivatives_are_carried_forward(kind):
+    module = build(kind, layers=1)
+    x = torch.randn(2, 6, 4, dtype=torch.float64)
+    expected = recorded(module, x)
+    plain = torch.func.jvp(lambda x: module(x)[0], (x,), (x,))
+    with Recorder(module, "**") as recorder:
+        found = torch.func.jvp(lambda x: module(x)[0], (x,), (x,))
+        assert all(map(torch.equal, plain, found))
+        taken = recorder.take()
+        with forward_ad.dual_level():
+            module(forward_ad.make_dual(x, x))
+    for site in expected.sites:
+        torch.testing.assert_close(recorder[site], expected[site])
+        torch.testing.assert_close(taken[site].values, expected[site])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
