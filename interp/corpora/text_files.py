@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from pathlib import Path
@@ -31,7 +32,9 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         without = raw.translate(None, _BINARY)
         if len(without) != len(raw):
             offset = next(i for i, byte in enumerate(raw) if byte in _BINARY)
-            raise CorpusError(_not_text(path, f"byte {raw[offset]:#04x} at offset {offset}"))
+            found = f"byte {raw[offset]:#04x} at offset {offset}"
+            wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            raise CorpusError(_not_text(path, found, "utf-16" if wide else "latin-1"))
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -70,6 +73,8 @@ def list_files(directory: Path, pattern: str = DEFAULT_GLOB) -> list[Path]:
 def missing(path: Path) -> CorpusError:
     """Return the error for a corpus path that does not exist, with the names next to it."""
     parent = path.parent
+    if path.is_symlink():
+        return CorpusError(f"{path} is a link to {os.readlink(path)}, which does not exist.")
     if not parent.is_dir():
         return CorpusError(f"No file or directory {path}; its folder {parent} is missing too.")
     beside = nearest(path.name, sorted(os.listdir(parent)))
@@ -99,8 +104,8 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"{path} cannot be read: {error.strerror or error}."
 
 
-def _not_text(path: Path, found: str) -> str:
+def _not_text(path: Path, found: str, other: str = "latin-1") -> str:
     return (
         f"{path} is not a text file ({found}). Name text files only, choose them with --glob "
-        "'**/*.py', or name their encoding with --encoding latin-1."
+        f"'**/*.py', or name their encoding with --encoding {other}."
     )

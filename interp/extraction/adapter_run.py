@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from interp.storage import (
     RecordingPlan,
     RecordingWriter,
     StreamPlan,
+    open_recording,
 )
 from interp.storage.attention_plan import is_sparse
 from interp.storage.attention_site import TOP_P
@@ -269,7 +271,7 @@ class AdapterRun:
             duration_s=meter.elapsed_s,
             rate=meter.rate,
             n_resumed=before,
-            mean_loss=losses.mean(),
+            mean_loss=recorded_loss(self._options.output) if before else losses.mean(),
             left_out=self._given.left_out,
             attention=self._kept(plan),
         )
@@ -340,6 +342,18 @@ class AdapterRun:
                 f"the longest has {longest:,} positions and {fed}. Choose other sites or a longer "
                 "window."
             )
+
+
+def recorded_loss(path: Path) -> float:
+    """Return the mean of all losses of a recording; NaN where it has none."""
+    with open_recording(path) as recording:
+        if recording.predictions is None:
+            return float("nan")
+        total, n = 0.0, 0
+        for block in recording.predictions.loss.blocks():
+            known = block[~np.isnan(block)]
+            total, n = total + float(known.sum(dtype=np.float64)), n + known.size
+    return total / n if n else float("nan")
 
 
 class _MeanLoss:

@@ -37,7 +37,8 @@ class Estimate:
     def __str__(self) -> str:
         cost = size_text(self.size_bytes)
         if self.duration_s is not None:
-            cost += f", about {format_duration(self.duration_s)}"
+            short = self.duration_s < 1
+            cost += f", {'' if short else 'about '}{format_duration(self.duration_s)}"
         parts = [count(self.n_documents, "document"), count(self.n_positions, "position")]
         if self.n_sites or self.attention is None:
             parts.append(f"{count(self.n_sites, 'site')} with {count(self.n_units, 'unit')}")

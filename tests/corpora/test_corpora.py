@@ -137,6 +137,18 @@ def test_empty_files_among_others_are_counted(tmp_path):
     assert read_corpus({"a": "x"}).left_out == ""
 
 
+def test_a_link_to_nothing_and_wide_characters_are_named(tmp_path):
+    link = tmp_path / "link.txt"
+    link.symlink_to("gone.txt")
+    with pytest.raises(CorpusError, match=r"is a link to gone\.txt, which does not exist"):
+        read_corpus(link)
+    wide = tmp_path / "wide.txt"
+    wide.write_text("ab", encoding="utf-16")
+    with pytest.raises(CorpusError, match="--encoding utf-16"):
+        read_corpus(wide)
+    assert texts(read_corpus(wide, encoding="utf-16")) == ["ab"]
+
+
 def test_texts_and_documents_from_python():
     assert names(read_corpus({"a": "x", "b": "y"})) == ["a", "b"]
     documents = [Document("a", "x")]

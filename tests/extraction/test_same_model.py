@@ -46,6 +46,18 @@ def test_a_model_whose_code_has_changed_is_not_continued(tmp_path, site):
         np.testing.assert_array_equal(found[site][:], wanted[site][:])
 
 
+def test_the_mean_loss_of_a_continued_run_is_that_of_the_whole(tmp_path):
+    path, site = tmp_path / "run.h5", "lstm/l0/cell"
+    begin(path, [site])
+    options = {**OPTIONS, "sites": [site]}
+    continued = interp.record(make_model(), TEXTS, path, resume=True, **options)
+    whole = interp.record(make_model(), TEXTS, tmp_path / "whole.h5", **options)
+    assert 0 < continued.n_resumed < whole.n_positions
+    assert continued.mean_loss == pytest.approx(whole.mean_loss, rel=1e-6)
+    again = interp.record(make_model(), TEXTS, path, resume=True, **options)
+    assert again.mean_loss == pytest.approx(whole.mean_loss, rel=1e-6)
+
+
 def test_what_a_power_cut_damaged_in_the_midst_of_a_step_is_written_again(tmp_path):
     path, whole, site = tmp_path / "run.h5", tmp_path / "whole.h5", "lstm/l0/cell"
     begin(path, [site])
