@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from interp.capture.modules import hooks_on_all_modules
+from interp.capture.modules import HOOKS_ON_ALL_MODULES
 from interp.errors import CaptureError
 from interp.sites import INPUT, OUTPUT
 
@@ -96,12 +96,13 @@ def _hooks(place: Place, is_root: bool, is_observed: bool) -> _Hooked:
     stack, leaving, thread, this_thread = (
         session.stack, session.leaving, session.thread, threading.get_ident,
     )  # fmt: skip
+    everywhere = HOOKS_ON_ALL_MODULES
     wants_input, wants_output = place.wants(INPUT), place.wants(OUTPUT)
 
     def before(module: nn.Module, *given: Any) -> None:
         if this_thread() != thread or module is not own:
             return
-        if is_observed:
+        if is_observed and (everywhere or next(iter(own._forward_hooks.values())) is not first):
             _check_that_first_is_first(place, first)
         if is_root:
             session.begin_forward(module)
@@ -134,7 +135,7 @@ def _hooks(place: Place, is_root: bool, is_observed: bool) -> _Hooked:
 def _check_that_first_is_first(place: Place, first: Callable[..., None]) -> None:
     """Refuse where another hook would see, and could change, the output before `first` does."""
     ahead = takewhile(lambda hook: hook is not first, place.module._forward_hooks.values())
-    if hooks_on_all_modules() or any(not _is_ours(hook) for hook in ahead):
+    if HOOKS_ON_ALL_MODULES or any(not _is_ours(hook) for hook in ahead):
         raise CaptureError(
             f"A forward hook was put ahead of the recorder's on {place.path!r} (by prepend=True, "
             "or on all modules) after the recorder was opened, and may change what is recorded. "

@@ -11,6 +11,8 @@ from torch.nn.modules import rnn as torch_rnn
 
 from interp.sites import INPUT, OUTPUT, SIGNALS, SiteName
 
+HOOKS_ON_ALL_MODULES = torch_module._global_forward_hooks
+"""The forward hooks that torch calls for every module there is, ahead of its own."""
 Offer = Callable[[nn.Module], Iterable[SiteName]]
 _OFFERS: list[Offer] = []
 
@@ -99,16 +101,11 @@ def shows_all(module: nn.Module) -> bool:
     which is called ahead of a module's own.
     """
     kind = type(module)
-    if kind not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module) or hooks_on_all_modules():
+    if kind not in (nn.LSTM, nn.GRU, nn.RNN) or "forward" in vars(module) or HOOKS_ON_ALL_MODULES:
         return False
     if getattr(kind.forward, "__globals__", None) is not vars(torch_rnn):
         return False  # the forward of torch's class was replaced
     return bool(module.num_layers == 1 and not module.bidirectional)
-
-
-def hooks_on_all_modules() -> bool:
-    """Return whether forward hooks are registered for every module there is."""
-    return bool(torch_module._global_forward_hooks)
 
 
 def unhookable(model: nn.Module) -> dict[nn.Module, str]:

@@ -14,8 +14,8 @@ from interp.capture.attention_packed import PackedCall, PackedMaps
 from interp.capture.hooks import Hooks
 from interp.capture.mode import active
 from interp.capture.modules import (
+    HOOKS_ON_ALL_MODULES,
     ModuleNames,
-    hooks_on_all_modules,
     is_from_torch,
     offered_by,
     shows_all,
@@ -226,7 +226,7 @@ class Session:
         self.wanted = wanted
         self.store = Store(lengths)
         self.stack: list[Place] = []
-        self.needs_mode = wanted.handled or hooks_on_all_modules()
+        self.needs_mode = wanted.handled or bool(HOOKS_ON_ALL_MODULES)
         self.attention = attention
         self.leaving: list[Callable[[Place], None]] = []
         self.refused: dict[str, str] = {}
