@@ -195,28 +195,6 @@ def test_bars_under_the_heads_tell_a_metric_by_width_and_colour(open_heads):
     assert [bar["colour"] for bar in seen] == sorted((bar["colour"] for bar in seen), reverse=True)
 
 
-def test_bars_under_the_heads_are_as_long_as_a_measure(open_heads):
-    page = open_heads("tint=previous&theme=light")
-    painted(page, ".head-grid", "|previous|numbers")
-    lengths = page.evaluate(
-        """() => { const view = document.querySelector('.head-grid').controller;
-          const { canvas, layout } = view;
-          const context = canvas.getContext('2d'), scale = canvas.width / canvas.clientWidth;
-          return layout.places.map(({ row, column }) => {
-            const x = 26 + column * (layout.cell + 4), y = view.top(row) + layout.cell + 3;
-            const at = [x, y, layout.cell, 1].map((v) => Math.round(v * scale));
-            const { data } = context.getImageData(...at);
-            const paper = (i) => data[i + 3] === 0 || data[i] > 250;
-            let n = 0;
-            for (let i = 0; i < data.length; i += 4) if (!paper(i)) n += 1;
-            return n / (data.length / 4);
-          }); }"""
-    )
-    found = page.evaluate("interp.selection.get().headGrid.heads.map((head) => head.previous)")
-    assert np.abs(np.array(lengths) - np.array(found, float)).max() < 0.05
-    assert max(found) == pytest.approx(0.75)
-
-
 def test_lines_say_how_many_they_are_and_how_much_they_explain(open_heads):
     page = open_heads(f"asite={LAYERS[1]}&head=0&mass=0.5", "lines")
     painted(page, ".lines", f"{LAYERS[1]}:0|")
