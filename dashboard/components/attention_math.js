@@ -142,7 +142,8 @@
           const passed = above[q] * step[q * n + k];
           below[k] += passed;
           // The residual path is drawn by itself; an edge to oneself is only what attention adds.
-          through[q * n + k] = q === k ? 0 : passed;
+          const own = layers[level][q * n + k];
+          through[q * n + k] = q === k ? (passed * own) / (own + 1) : passed;
         }
       }
       out[level] = through;

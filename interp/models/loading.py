@@ -117,6 +117,10 @@ def load(
             f"--model-dtype {model_dtype} is for hf: models; any other computes in the type of its "
             "weights. Convert it before, as by module.to(torch.float32)."
         )
+    if arguments.flag("download", download) and not is_hub:
+        raise ModelError(
+            "--download fetches hf: models; there is nothing to fetch for any other. Leave it out."
+        )
     # A factory draws its initial weights when it is called: without a seed of its own, two calls
     # with one specification would be two models and a run could not be resumed.
     with torch.random.fork_rng(devices=[]):

@@ -137,3 +137,13 @@ def test_nan_weights_are_named():
 def test_an_unknown_device_is_refused():
     with pytest.raises(ModelError, match="available: cpu"):
         load(nn.LSTM(3, 4), device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [({"model_dtype": "float16"}, "for hf: models"), ({"download": True}, "nothing to fetch")],
+)
+def test_what_only_hf_models_have_is_not_dropped_for_others(option, said):
+    for spec in ("zoo:code-lstm-small", nn.LSTM(2, 3)):
+        with pytest.raises(ModelError, match=said):
+            load(spec, **option)
