@@ -124,13 +124,16 @@ def test_targets_written_with_a_cache_equal_teacher_forcing(tmp_path, folder, ki
 def test_characters(tmp_path, kind):
     if kind == "lstm":
         adapter, sites, steps = make_model(), ["lstm/*"], "one position at a time"
+        maps = {}
     else:
         torch.manual_seed(0)
         adapter = build({"kind": "transformer", "n_layers": 2, "n_heads": 2, "n_embedding": 16,
                          "context_length": 32})  # fmt: skip
         sites, steps = ["blocks.1/output", "**/attention"], "one whole pass"
-    interp.record(adapter, PROMPTS, tmp_path / "run.h5", sites=sites, dtype="float32", generate=N,
-                  attention_dtype="float32")  # fmt: skip
+        maps = {"attention_dtype": "float32"}
+    interp.record(
+        adapter, PROMPTS, tmp_path / "run.h5", sites=sites, dtype="float32", generate=N, **maps
+    )
     with interp.open(tmp_path / "run.h5") as recording:
         stream = recording.streams["text"]
         assert stream.is_characters
