@@ -35,6 +35,7 @@
       join: { ...oneOf(['mean', 'max', 'rollout', 'head']), initial: 'mean' }, // heads of a layer in the graph
       cut: { ...kinds.REAL, initial: 0.1 }, // weakest edge of the graph
       bare: { ...kinds.FLAG, initial: false }, // without the first and special tokens
+      ramp: { ...oneOf(['root', 'linear']), initial: 'root' }, // of weights to colours; the root, as in thumbnails, shows small ones
     },
     {
       attention: null, // {sites, stored, imageStreams} of the open recording

@@ -52,7 +52,7 @@
   }
 
   function Looks() {
-    const { bare, stretch } = useSelection(['look', 'bare', 'stretch', 'attention']);
+    const { bare, ramp } = useSelection(['look', 'bare', 'ramp', 'attention']);
     const look = attention.look();
     const { sites, imageStreams } = selection.get().attention || { sites: [], imageStreams: [] };
     /** Forms of which the recording has nothing to show; they say what would be needed. */
@@ -62,17 +62,17 @@
         key: name, type: 'button', role: 'tab', 'aria-selected': look === name, className: `tab${look === name ? ' is-on' : ''}${empty[/** @type {'query'} */ (name)] ? ' is-empty' : ''}`, onClick: () => selection.set({ look: name, hoverCell: null }, { push: true }),
       }, TITLES[name]))),
       (look === 'matrix' || look === 'lines') && h('button', { type: 'button', className: bare ? 'chip is-on' : 'chip', 'aria-pressed': bare, title: 'The first token of a document and special tokens draw much attention that says little', onClick: () => selection.set({ bare: !bare }, { push: true }) }, 'hide first and special tokens'),
-      (look === 'matrix' || look === 'steps') && h(Scale, { stretch, isText: look === 'steps' }));
+      (look === 'matrix' || look === 'steps') && h(Scale, { ramp, isText: look === 'steps' }));
   }
 
-  function Scale(/** @type {{stretch: string, isText: boolean}} */ { stretch, isText }) {
+  function Scale(/** @type {{ramp: string, isText: boolean}} */ { ramp, isText }) {
     const { toCss } = interp.colour;
-    const stops = Array.from({ length: 25 }, (_, i) => toCss(attention.weightColour(stretch === 'root' ? Math.sqrt(i / 24) : i / 24, selection.theme())));
+    const stops = Array.from({ length: 25 }, (_, i) => toCss(attention.weightColour(ramp === 'root' ? Math.sqrt(i / 24) : i / 24, selection.theme())));
     // Behind text the colours are paler, so that it can be read.
-    const gradient = isText ? interp.gradient({ limit: 1, oneSided: true, stretch }, selection.theme(), 'oneSided') : `linear-gradient(to right, ${stops.join(', ')})`;
+    const gradient = isText ? interp.gradient({ limit: 1, oneSided: true, stretch: ramp }, selection.theme(), 'oneSided') : `linear-gradient(to right, ${stops.join(', ')})`;
     return h('div', { className: 'legend', role: 'group', 'aria-label': 'Colour scale from 0 to 1' },
       h('span', { className: 'legend-end' }, '0'), h('span', { className: 'legend-bar', style: { backgroundImage: gradient } }), h('span', { className: 'legend-end' }, '1'),
-      h('button', { type: 'button', className: stretch === 'root' ? 'chip is-on' : 'chip', 'aria-pressed': stretch === 'root', title: 'Square root of the weight: shows small weights', onClick: () => selection.set({ stretch: stretch === 'root' ? 'linear' : 'root' }, { push: true }) }, stretch === 'root' ? 'stretched' : 'linear'));
+      h('button', { type: 'button', className: ramp === 'root' ? 'chip is-on' : 'chip', 'aria-pressed': ramp === 'root', title: 'Square root of the weight: shows small weights', onClick: () => selection.set({ ramp: ramp === 'root' ? 'linear' : 'root' }, { push: true }) }, ramp === 'root' ? 'stretched' : 'linear'));
   }
 
   /** One line: from which token to which, and how much. */

@@ -38,7 +38,7 @@
   }
 
   function AttentionSteps() {
-    const { about, place, keyPlace, stretch } = useSelection(['about', 'place', 'keyPlace', 'pos', 'asite', 'head', 'hoverHead', 'mapCount', 'theme', 'systemTheme', 'stretch']);
+    const { about, place, keyPlace, ramp } = useSelection(['about', 'place', 'keyPlace', 'pos', 'asite', 'head', 'hoverHead', 'mapCount', 'theme', 'systemTheme', 'ramp']);
     const [, again] = React.useReducer((/** @type {number} */ n) => n + 1, 0);
     const shown = attention.shownHead();
     if (!shown || !place || !keyPlace) return h('p', { className: 'quiet attention-note' }, 'Loading …');
@@ -50,7 +50,7 @@
     const slide = (/** @type {any} */ event) => selection.set({ pos: place.first + place.start + Number(event.target.value) });
     const isCross = shown.site.stream !== shown.site.keyStream;
     const stream = about.streams.find((/** @type {any} */ s) => s.name === shown.site.stream);
-    const common = { theme: selection.theme(), stretch };
+    const common = { theme: selection.theme(), stretch: ramp };
     return h('div', { className: 'step-view' },
       h('div', { className: 'bar' },
         h('button', { type: 'button', className: 'chip', disabled: step <= 0, onClick: () => go(step - 1) }, '‹ step'),

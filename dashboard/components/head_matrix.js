@@ -13,7 +13,7 @@
   const LARGEST = 40; // pixels of a cell where a document is short
   const STRETCHED = 4; // how much longer than wide a cell may be where two texts differ in length
   const SMALLEST_TEXT = 9; // pixels between tokens below which only some are named
-  const KEYS = ['mapCount', 'place', 'keyPlace', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'stretch', 'pos', 'key', 'bare', 'view'];
+  const KEYS = ['mapCount', 'place', 'keyPlace', 'asite', 'head', 'hoverHead', 'look', 'theme', 'systemTheme', 'ramp', 'pos', 'key', 'bare', 'view'];
 
   /** Weights of hidden tokens are left out, and the rest is shown as it is. */
   function isHidden(/** @type {any} */ place, /** @type {number} */ index, /** @type {boolean} */ bare) {
@@ -76,27 +76,27 @@
     }
 
     paint(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace) {
-      const { bare, stretch } = selection.get();
+      const { bare, ramp } = selection.get();
       const theme = selection.theme();
       const [width, height] = [this.originX + map.keys * this.wide, this.originY + map.queries * this.high];
       const context = this.sheet(width, height);
       const picture = new OffscreenCanvas(map.keys, map.queries);
       const inside = /** @type {OffscreenCanvasRenderingContext2D} */ (picture.getContext('2d'));
-      inside.putImageData(this.image(map, place, keyPlace, bare, stretch, theme, inside), 0, 0);
+      inside.putImageData(this.image(map, place, keyPlace, bare, ramp, theme, inside), 0, 0);
       context.imageSmoothingEnabled = false;
       context.drawImage(picture, this.originX, this.originY, map.keys * this.wide, map.queries * this.high);
       this.labels(context, place.tokens, keyPlace.tokens, map);
     }
 
-    image(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace, /** @type {boolean} */ bare, /** @type {string} */ stretch, /** @type {string} */ theme, /** @type {OffscreenCanvasRenderingContext2D} */ inside) {
-      const ramp = Uint32Array.from({ length: 1025 }, (_, i) => toPixel(attention.weightColour(stretch === 'root' ? Math.sqrt(i / 1024) : i / 1024, theme)));
+    image(/** @type {any} */ map, /** @type {any} */ place, /** @type {any} */ keyPlace, /** @type {boolean} */ bare, /** @type {string} */ ramp, /** @type {string} */ theme, /** @type {OffscreenCanvasRenderingContext2D} */ inside) {
+      const colours = Uint32Array.from({ length: 1025 }, (_, i) => toPixel(attention.weightColour(ramp === 'root' ? Math.sqrt(i / 1024) : i / 1024, theme)));
       const missing = toPixel(attention.weightColour(NaN, theme));
       const image = inside.createImageData(map.keys, map.queries);
       const out = new Uint32Array(image.data.buffer);
       const hidden = Uint8Array.from({ length: map.keys }, (_, k) => (isHidden(keyPlace, k, bare) ? 1 : 0));
       for (let i = 0; i < out.length; i++) {
         const weight = map.weights[i];
-        out[i] = Number.isNaN(weight) ? missing : hidden[i % map.keys] ? ramp[0] : ramp[Math.round(Math.min(1, weight) * 1024)];
+        out[i] = Number.isNaN(weight) ? missing : hidden[i % map.keys] ? colours[0] : colours[Math.round(Math.min(1, weight) * 1024)];
       }
       return image;
     }

@@ -12,8 +12,8 @@
     reset_gate: 'r', update_gate: 'z', new_gate: 'n', output: 'y', input: 'x',
   };
 
-  function Select(/** @type {any} */ { label, value, options, onChange }) {
-    return h('label', { className: 'field' },
+  function Select(/** @type {any} */ { label, value, options, onChange, className }) {
+    return h('label', { className: `field ${className || ''}` },
       h('span', { className: 'field-label' }, label),
       h('select', { value: value || '', onChange: (/** @type {any} */ event) => onChange(event.target.value) },
         options.map((/** @type {any} */ option) => h('option', { key: option.value, value: option.value }, option.text))));
@@ -25,7 +25,7 @@
     if (!catalogue.length) return h('span', { className: 'quiet' }, 'No recording is open.');
     return h(React.Fragment, null,
       h(Select, {
-        label: 'Recording', value: about ? about.key : '',
+        label: 'Recording', className: 'field-recording', value: about ? about.key : '',
         options: catalogue.map((/** @type {any} */ row) => ({ value: row.key, text: row.name })),
         onChange: session.chooseRecording,
       }),

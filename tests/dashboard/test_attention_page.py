@@ -58,14 +58,18 @@ def colour(weight: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("layer", "head"), [(0, 0), (1, 0), (1, 1)])
-def test_the_matrix_shows_the_weights(open_heads, layer, head):
-    page = open_heads(f"asite={LAYERS[layer]}&head={head}&theme=light")
+@pytest.mark.parametrize("ramp", ["root", "linear"])
+def test_the_matrix_shows_the_weights(open_heads, layer, head, ramp):
+    asked = "&ramp=linear" if ramp == "linear" else ""  # it opens with their root, as thumbnails
+    page = open_heads(f"asite={LAYERS[layer]}&head={head}&theme=light{asked}")
     painted(page, ".matrix", f"{LAYERS[layer]}:{head}|8x8")
-    expected = maps(8)[layer][head]
+    expected = maps(8)[layer][head] ** (0.5 if ramp == "root" else 1)
     for query in range(8):
         for key in range(8):
             found = page.evaluate(CELL, [query, key])["colour"]
             assert np.abs(found - colour(expected[query, key])).max() <= 2, (query, key)
+    page.get_by_role("button", name="stretched" if ramp == "root" else "linear").click()
+    until(page, f"interp.selection.get().ramp !== '{ramp}'")
 
 
 def test_pointing_reads_a_weight_and_a_click_pins_query_and_key(open_heads):
