@@ -387,7 +387,7 @@ def test_another_recording_is_not_blamed_for_the_sites_of_the_one_before(address
 def test_a_recording_of_heads_alone_opens_here(address, open_page):
     page = open_page(f"{address}/?run=digits", wait=False)
     page.wait_for_selector(".head-grid[data-painted]")
-    assert "view=attention" in page.evaluate("location.search")
+    until(page, "location.search.includes('view=attention')")
 
 
 def test_a_recording_without_attention_says_what_to_do(open_page):
