@@ -258,7 +258,7 @@ def test_searching_on_the_page_and_choosing_a_unit(address, open_page):
     row.get_by_role("button").click()
     page.wait_for_selector(".coloured-text[data-unit='2']")
     assert page.evaluate(STATE, "site") == "lstm/l0/cell"
-    assert "concept=string" in page.evaluate("location.search")
+    until(page, "location.search.includes('concept=string')")
 
 
 def test_a_link_to_a_search_works_it_out_again(address, open_page):
