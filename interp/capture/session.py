@@ -242,8 +242,10 @@ class Session:
         """Put the hooks on the model and start the mode."""
         with ExitStack() as undo:
             undo.callback(self.hooks.remove)
-            for path, module in self._hooked():
-                self._hook(path, module)
+            for path, module, is_observed in self._hooked():
+                place = Place(self, path, module, self._per_step(path, module))
+                is_root = path == self.names.root
+                self.hooks.add(place, is_root=is_root, is_observed=is_observed)
             active.enter(self)
             undo.callback(active.leave, self)
             for preparation in _PREPARATIONS:
@@ -256,8 +258,8 @@ class Session:
         self._resources.close()
         self.store.end_forward()
 
-    def _hooked(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the modules that need hooks.
+    def _hooked(self) -> Iterator[tuple[str, nn.Module, bool]]:
+        """Yield the modules that need hooks, and whether each is observed (see `Hooks.add`).
 
         Besides those whose input or output is wanted these are the model itself, which begins
         and ends a forward, and, when functions are handled, every module that may call one: so
@@ -266,19 +268,15 @@ class Session:
         for path, module in self.names.modules.items():
             if module in self.wanted.unhookable:
                 continue
+            is_observed = self._is_observed(path, module)
             if (
-                path == self.names.root
+                is_observed
+                or path == self.names.root
                 or self.wanted(SiteName(path, OUTPUT))
                 or self.wanted(SiteName(path, INPUT))
-                or self._is_observed(path, module)
                 or (self.needs_mode and (not is_from_torch(module) or offered_by(module)))
             ):
-                yield path, module
-
-    def _hook(self, path: str, module: nn.Module) -> None:
-        place = Place(self, path, module, self._per_step(path, module))
-        is_root, is_observed = path == self.names.root, self._is_observed(path, module)
-        self.hooks.add(place, is_root=is_root, is_observed=is_observed)
+                yield path, module, is_observed
 
     def _is_observed(self, path: str, module: nn.Module) -> bool:
         """Return whether a module is recorded from its arguments and output."""
